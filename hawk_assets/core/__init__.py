@@ -1,0 +1,1 @@
+"""The words every stage shares. Pure: no Dagster, no input or output, no clock, no environment."""

@@ -1,0 +1,222 @@
+"""The tables between the stages: columns, keys, units and what may be missing.
+
+``date`` is a tz-naive midnight (``datetime64[ns]``; ``date32`` on disk). A price or a feature may
+be NaN where the column says nullable: a hole, never to be filled. Everything else is present.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+
+from hawk_assets.core.errors import DataError
+
+_DATE = pa.Column("datetime64[ns]")
+_TEXT = pa.Column(str)
+_NUMBER = pa.Column(float)
+_PRICE = pa.Column(float, pa.Check.gt(0, error="a price must be positive"), nullable=True)
+_COUNT = pa.Column(float, pa.Check.ge(0, error="must not be negative"), nullable=True)
+_FINITE = pa.Check(lambda column: np.isfinite(column) | column.isna(), error="must be finite")
+
+POSITIONS = pyarrow.map_(pyarrow.string(), pyarrow.float64())
+"""Ticker (or ``cash``) to dollars at the close, non-zero entries only."""
+
+MARKET_DATA = pa.DataFrameSchema(
+    {
+        "date": _DATE,
+        "ticker": _TEXT,
+        "open": _PRICE,
+        "high": _PRICE,
+        "low": _PRICE,
+        "close": _PRICE,
+        "volume": _COUNT,
+    },
+    checks=[
+        pa.Check(lambda t: ~(t["high"] < t["low"]), error="high is below low"),
+        pa.Check(
+            lambda t: np.isfinite(t[["open", "high", "low", "close", "volume"]].fillna(0.0)).all(
+                axis=1
+            ),
+            error="a price or volume is infinite",
+        ),
+    ],
+    unique=["date", "ticker"],
+    strict=True,
+    name="market_data",
+)
+"""One bar per session and ticker; prices adjusted, in the currency of the book; volume in shares.
+NaN is a hole: the bar is left out of every feature that reads the column."""
+
+COMMITMENTS_OF_TRADERS = pa.DataFrameSchema(
+    {
+        "report_date": _DATE,
+        "release_date": _DATE,
+        "contract": _TEXT,
+        "commercial_long": _COUNT,
+        "commercial_short": _COUNT,
+        "noncommercial_long": _COUNT,
+        "noncommercial_short": _COUNT,
+        "open_interest": _COUNT,
+    },
+    checks=[
+        pa.Check(
+            lambda t: t["release_date"] > t["report_date"],
+            error="released on or before the day it reports",
+        )
+    ],
+    unique=["report_date", "contract"],
+    strict=True,
+    name="commitments_of_traders",
+)
+"""One weekly report per contract, in contracts; ``release_date`` is the day it became public."""
+
+MODEL_STATES = pa.DataFrameSchema(
+    {
+        "date": _DATE,
+        "ticker": _TEXT,
+        "close": pa.Column(float, nullable=True),
+        "vol_63": pa.Column(float, pa.Check.ge(0), nullable=True),
+    },
+    unique=["date", "ticker"],
+    strict=False,
+    name="model_states",
+)
+"""One row per row of market data, with the model's features beside the columns named here;
+``vol_63`` is a fraction per day. NaN is not ready, or a hole."""
+
+INSIGHTS = pa.DataFrameSchema(
+    {
+        "date": _DATE,
+        "ticker": _TEXT,
+        "model": _TEXT,
+        "signal": pa.Column(float, pa.Check.in_range(-1, 1, error="outside [-1, 1]")),
+        "weight": pa.Column(float, _FINITE),
+    },
+    unique=["date", "ticker"],
+    strict=True,
+    name="insights",
+)
+"""A model's opinion and the fraction of its portfolio, at the close of ``date``."""
+
+RETURNS = (
+    "portfolio_value",
+    "daily_return",
+    "daily_log_return",
+    "cumulative_return",
+    "cumulative_log_return",
+    "drawdown",
+    "volume_traded",
+    "daily_slippage_cost",
+    "daily_commission_cost",
+)
+
+PERFORMANCE_TIMESERIES = pa.DataFrameSchema(
+    {"date": _DATE, **dict.fromkeys(RETURNS, pa.Column(float, _FINITE)), "positions": pa.Column()},
+    unique=["date"],
+    strict=True,
+    name="performance_timeseries",
+)
+"""One row per session: the simulator's own columns, and what is held at the close in dollars, from
+which the next month restarts exactly."""
+
+PERFORMANCE_METRICS = pa.DataFrameSchema(
+    {"model": _TEXT, "as_of": _DATE, "window": _TEXT, "metric": _TEXT, "value": _NUMBER},
+    unique=["as_of", "window", "metric"],
+    strict=True,
+    name="performance_metrics",
+)
+"""Figures of a window ending on the month's last session; a metric that is undefined is absent."""
+
+WEIGHTS = pa.DataFrameSchema(
+    {
+        "month": _DATE,
+        "model": _TEXT,
+        "weight": pa.Column(float, _FINITE),
+        "objective": _TEXT,
+        "solver": _TEXT,
+        "status": _TEXT,
+        "rung": _TEXT,
+        "reason": _TEXT,
+    },
+    unique=["month", "model"],
+    strict=True,
+    name="weights",
+)
+"""The share of each model in the book for a whole month; ``reason`` says why a model has none."""
+
+COMBINED_INSIGHTS = pa.DataFrameSchema(
+    {"date": _DATE, "ticker": _TEXT, "weight": pa.Column(float, _FINITE)},
+    unique=["date", "ticker"],
+    strict=True,
+    name="combined_insights",
+)
+"""The book: the sum over models of model weight times insight weight, at the close of ``date``."""
+
+
+def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Hold a table against its schema.
+
+    :param schema: one of this module's schemas
+    :param frame: the table
+    :param where: the file or asset it comes from, for the message
+    :return: the frame with the schema's columns first and a fresh index
+    :raises DataError: names the place, column, ticker and date of the first bad row, and the count
+    """
+    names = list(schema.columns)
+    if missing := [c for c in names if c not in frame.columns]:
+        raise DataError(
+            f"{where}: column {', '.join(missing)} is missing; "
+            f"{schema.name} needs {', '.join(names)}, found {', '.join(map(str, frame.columns))}"
+        )
+    frame = frame.reset_index(drop=True)
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        raise DataError(f"{where}: {_explain(errors, frame)}") from None
+    return frame[names + [c for c in frame.columns if c not in names]]
+
+
+def _explain(errors: pa.errors.SchemaErrors, frame: pd.DataFrame) -> str:
+    cases = errors.failure_cases
+    typed = cases["check"].astype(str).str.startswith("dtype")
+    first = cases[typed].iloc[0] if typed.any() else cases.iloc[0]
+    rule, column = str(first["check"]), str(first["column"])
+    if typed.any():
+        return f"column {column} has type {first['failure_case']}, needs {rule[7:-2]}"
+    if rule == "column_in_schema":
+        return f"unexpected column {first['failure_case']!r}"
+    if rule == "multiple_fields_uniqueness":
+        rule = "the row appears more than once; keep one"
+    elif rule == "not_nullable":
+        rule = "is missing"
+    row = frame.loc[first["index"]]
+    label = next((str(row[c]) for c in ("ticker", "contract", "model") if c in frame), "row")
+    date = next((c for c in ("date", "report_date", "month", "as_of") if c in frame), None)
+    at = f"{label} on {row[date]:%Y-%m-%d}" if date and pd.notna(row[date]) else label
+    found = f"{column} {row[column]}: " if first["schema_context"] == "Column" else ""
+    rows = cases["index"].nunique()
+    return f"{at}: {found}{rule} ({rows} row{'s' if rows > 1 else ''} in all). Correct the source."
+
+
+def arrow_schema(schema: pa.DataFrameSchema, columns: Mapping[str, object]) -> pyarrow.Schema:
+    """The Parquet types of a table: also those of an empty month, which pandas cannot tell.
+
+    :param schema: one of this module's schemas
+    :param columns: the frame's columns in order; those the schema does not name are features
+    """
+    kinds = {
+        "datetime64[ns]": pyarrow.date32(),
+        "str": pyarrow.string(),
+        "float64": pyarrow.float64(),
+    }
+    fields = []
+    for name in columns:
+        column = schema.columns.get(name)
+        if column is None:
+            kind = pyarrow.float64()
+        else:
+            kind = POSITIONS if column.dtype is None else kinds[str(column.dtype)]
+        fields.append(pyarrow.field(name, kind))
+    return pyarrow.schema(fields)

@@ -1,0 +1,60 @@
+"""Indicators of one ticker's valid bars: arrays in, arrays of the same length out.
+
+TA-Lib never sees a NaN inside a series here, because bars with a hole are left out beforehand; one
+NaN would freeze its RSI at 0 for ever. Every parameter is passed explicitly: defaults changed
+between releases.
+"""
+
+import numpy as np
+import talib
+
+from hawk_assets.core.model import Array
+
+_SEED_ERROR = 1e3
+_TOLERANCE = 1e-9
+
+
+def recursive_warmup(first_value: int, alpha: float) -> int:
+    """Bars after which a recursive filter has forgotten where it was started.
+
+    :param first_value: index of the indicator's first value (TA-Lib's lookback)
+    :param alpha: the filter's step: 2/(n+1) for an EMA, 1/n for Wilder's averages
+    :return: bars until a seed error of 1000 times today's scale has decayed to 1e-9 of it
+    """
+    return first_value + int(np.ceil(np.log(_TOLERANCE / _SEED_ERROR) / np.log1p(-alpha)))
+
+
+def ema(close: Array, span: int) -> Array:
+    """Exponential moving average, alpha ``2/(span+1)``, seeded with the mean of the first ``span``.
+
+    NaN for the first ``span - 1`` bars.
+    """
+    return np.asarray(talib.EMA(close, timeperiod=span), dtype=np.float64)
+
+
+def sma(close: Array, span: int) -> Array:
+    """Mean of the last ``span`` values; NaN for the first ``span - 1`` bars."""
+    return np.asarray(talib.SMA(close, timeperiod=span), dtype=np.float64)
+
+
+def rsi(close: Array, span: int) -> Array:
+    """Relative strength index in [0, 100] with Wilder's averages, 50 where nothing has moved.
+
+    TA-Lib answers 0, "oversold for ever", where gains and losses have both decayed to nothing.
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
+
+    :return: NaN for the first ``span`` bars
+    """
+    values = np.asarray(talib.RSI(close, timeperiod=span), dtype=np.float64)
+    moves = np.diff(close, prepend=close[:1])
+    only_losses = (
+        (np.maximum.accumulate(moves) <= 0) & (np.minimum.accumulate(moves) < 0)
+        if len(close)
+        else moves > 0
+    )
+    return np.where((values == 0) & ~only_losses, 50.0, values)
+
+
+def relative_gap(value: Array, reference: Array) -> Array:
+    """``value / reference - 1`` to 12 decimals, so that equal levels compare as equal."""
+    return np.asarray(np.round(value / reference - 1.0, 12), dtype=np.float64)
