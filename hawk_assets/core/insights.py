@@ -1,7 +1,5 @@
 """Model states to insights: the signal held over short holes, then sized into weights."""
 
-from typing import cast
-
 import numpy as np
 import pandas as pd
 
@@ -68,20 +66,19 @@ def build_insights(
     :raises ModelError: a signal of the wrong shape, or outside [-1, 1]
     """
     names = [c for c in states.columns if c not in RESERVED[:2]]
-    table = states.set_index(["date", "ticker"])[names].unstack("ticker")
-    wide: dict[str, pd.DataFrame] = {c: cast(pd.DataFrame, table[c]) for c in names}
+    wide = {c: states.pivot(index="date", columns="ticker", values=c) for c in names}
     close = wide["close"]
     signal = model.signal(wide)
     if not (signal.index.equals(close.index) and signal.columns.equals(close.columns)):
         raise ModelError(
             f"{model.name}: signal() returned a frame of shape {signal.shape} with other dates or "
-            f"tickers than its states ({close.shape}); keep the index and columns of the states"
+            f"tickers than its states, {close.shape}; keep the index and columns of the states"
         )
     values = signal.to_numpy(np.float64)
     if (outside := np.abs(values) > 1).any():
         row, column = np.argwhere(outside)[0]
         raise ModelError(
-            f"{model.name}: signal {values[row, column]!r} for {close.columns[column]} on "
+            f"{model.name}: signal {values[row, column]} for {close.columns[column]} on "
             f"{close.index[row]:%Y-%m-%d} is outside [-1, 1]; scale or clip it in signal()"
         )
     listed = close.ffill(limit=HOLD_SESSIONS).notna()

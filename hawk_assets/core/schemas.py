@@ -13,7 +13,9 @@ import pyarrow
 
 from hawk_assets.core.errors import DataError
 
-_DATE = pa.Column("datetime64[ns]")
+_DATE = pa.Column(
+    "datetime64[ns]", pa.Check(lambda d: d == d.dt.normalize(), error="must be a midnight")
+)
 _TEXT = pa.Column(str)
 _NUMBER = pa.Column(float)
 _PRICE = pa.Column(float, pa.Check.gt(0, error="a price must be positive"), nullable=True)
@@ -77,7 +79,7 @@ MODEL_STATES = pa.DataFrameSchema(
         "date": _DATE,
         "ticker": _TEXT,
         "close": pa.Column(float, nullable=True),
-        "vol_63": pa.Column(float, pa.Check.ge(0), nullable=True),
+        "vol_63": _COUNT,
     },
     unique=["date", "ticker"],
     strict=False,
@@ -184,7 +186,8 @@ def _explain(errors: pa.errors.SchemaErrors, frame: pd.DataFrame) -> str:
     first = cases[typed].iloc[0] if typed.any() else cases.iloc[0]
     rule, column = str(first["check"]), str(first["column"])
     if typed.any():
-        return f"column {column} has type {first['failure_case']}, needs {rule[7:-2]}"
+        verb = "has type" if pd.isna(first["index"]) else "holds"
+        return f"column {column} {verb} {first['failure_case']}, needs {rule[7:-2]}"
     if rule == "column_in_schema":
         return f"unexpected column {first['failure_case']!r}"
     if rule == "multiple_fields_uniqueness":

@@ -6,7 +6,7 @@ import pandas as pd
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.rounding import round_significant
-from hawk_assets.core.sessions import months_covering, shift
+from hawk_assets.core.sessions import months_covering
 
 VOL_BARS = 63
 RESERVED = ("date", "ticker", "close", "vol_63")
@@ -99,16 +99,9 @@ def _features_by_month(
     need, reach = bars_needed(model), months_needed(model)
     whole: dict[str, Array] | None = None
     out: dict[str, Array] = {}
-    bounds = np.searchsorted(
-        dates,
-        np.array(
-            [
-                [shift(m, -reach).to_datetime64(), m.to_datetime64(), shift(m, 1).to_datetime64()]
-                for m in months
-            ],
-            dtype="datetime64[ns]",
-        ),
-    )
+    begins = months.to_numpy().astype("datetime64[M]")
+    edges = np.stack([begins - reach, begins, begins + 1], axis=1).astype("datetime64[ns]")
+    bounds = np.searchsorted(dates, edges)
     for month, (mapped, start, stop) in zip(months, bounds, strict=True):
         if start == stop:
             continue

@@ -1,0 +1,5 @@
+"""From the performance of all models to model weights, and from those to one combined book.
+
+A statement (``objectives``) is conic data (``conic``); a backend (``clarabel_solver``) solves it.
+Neither knows the other, so an objective or a solver is added without touching the other kind.
+"""

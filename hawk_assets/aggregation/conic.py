@@ -1,0 +1,75 @@
+"""A convex problem as data, its solution, and the check that one solves the other. No solver."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hawk_assets.core.model import Array
+
+Cone = tuple[Literal["zero", "nonnegative"], int]
+"""Kind and number of rows. ``zero``: the rows of s are 0; ``nonnegative``: they are >= 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConicProblem:
+    """Minimise ``1/2 x'Px + q'x`` subject to ``Ax + s = b``, s in the product of ``cones``.
+
+    :param name: what is being solved
+    :param P: shape ``(n, n)``, symmetric and positive semidefinite
+    :param q: shape ``(n,)``
+    :param A: shape ``(m, n)``
+    :param b: shape ``(m,)``
+    :param cones: in the order of the rows of A; their sizes sum to m
+    """
+
+    name: str
+    P: Array
+    q: Array
+    A: Array
+    b: Array
+    cones: tuple[Cone, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What a backend returns.
+
+    :param x: shape ``(n,)``; meaningless unless ``status`` is ``Solved``
+    :param status: the backend's word; ``Solved`` for an optimum
+    :param objective: value of the objective at x
+    :param dual: shape ``(m,)``, the multipliers z of the rows: ``Px + q + A'z = 0``
+    """
+
+    x: Array
+    status: str
+    objective: float
+    dual: Array
+
+
+def kkt_residual(problem: ConicProblem, solution: Solution) -> float:
+    """How far a solution is from the conditions that make it optimal (Karush, Kuhn, Tucker).
+
+    :return: the largest violation of primal feasibility, dual feasibility, stationarity and zero
+        duality gap, each relative to the size of its terms; NaN when the solution has one
+    """
+    x, z = solution.x, solution.dual
+    curvature, force, rows = problem.P @ x, problem.A.T @ z, problem.A @ x
+    slack = problem.b - rows
+    equality = np.repeat(
+        [kind == "zero" for kind, _ in problem.cones], [size for _, size in problem.cones]
+    )
+    primal = np.where(equality, np.abs(slack), np.maximum(-slack, 0.0))
+    sign = np.where(equality, 0.0, np.maximum(-z, 0.0))
+    stationarity = np.abs(curvature + problem.q + force)
+    quadratic = float(x @ curvature)
+    gap = abs(quadratic + float(problem.q @ x) + float(problem.b @ z))
+    row_size = 1.0 + max(np.abs(problem.b).max(), np.abs(rows).max())
+    force_size = 1.0 + max(np.abs(curvature).max(), np.abs(problem.q).max(), np.abs(force).max())
+    violations = [
+        primal.max() / row_size,
+        sign.max() / force_size,
+        stationarity.max() / force_size,
+        gap / (1.0 + quadratic),
+    ]
+    return float(np.max(violations))

@@ -1,0 +1,1 @@
+"""The only package that imports Dagster: what the assets are, where they live, when they run."""

@@ -1,0 +1,1 @@
+"""One module per stage. A body says which pure function makes which table, and nothing else."""

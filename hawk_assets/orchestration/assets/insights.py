@@ -1,0 +1,23 @@
+"""insights/<model>: the signals of each model, from its stored states."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from hawk_assets.core.insights import build_insights
+from hawk_assets.core.model import TradingModel
+from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.plan import Output
+
+
+def build(
+    outputs: Sequence[Output],
+    partitions: dg.PartitionsDefinition,
+    models: Mapping[str, TradingModel],
+) -> dg.AssetsDefinition:
+    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
+        for output in run.selected:
+            model, states = models[str(output.model)], output.inputs[0].key
+            yield output, lambda m=model, s=states: build_insights(m, run.read(s), run.months)
+
+    return build_stage("insights", outputs, partitions, body)

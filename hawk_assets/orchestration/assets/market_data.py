@@ -1,0 +1,56 @@
+"""market_data: the source's rows as they are, held against the schema."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import pandas as pd
+
+from hawk_assets.core.sessions import month_starts, shift
+from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.metadata import Figures, attach
+from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.source_watch import MARKET_DATA, SOURCE_VERSION
+
+
+def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
+        yield run.outputs[0], lambda: _fetch(run)
+
+    return build_stage("market_data", outputs, partitions, body, {"source"})
+
+
+def _fetch(run: Stage) -> pd.DataFrame:
+    source = run.context.resources.source
+    versions = source.versions(run.months)
+    fetched = source.fetch_market_data(run.months[0], shift(run.months[-1], 1))
+    stored = run.tables.read(run.outputs[0].key, run.months, missing_ok=True)
+    restated = restated_rows(stored, fetched)
+    notes: dict[pd.Timestamp, Figures] = {}
+    for month in run.months:
+        figures: Figures = {SOURCE_VERSION: versions.get(month, "")}
+        if count := int((month_starts(restated["date"]) == month).sum()):
+            first = restated[month_starts(restated["date"]) == month].iloc[0]
+            figures |= {
+                "restated_rows": count,
+                "first_restated": f"{first['ticker']} on {first['date']:%Y-%m-%d}",
+            }
+        notes[month] = figures
+    attach(run.context, MARKET_DATA, notes)
+    run.context.log.info(f"{len(fetched)} rows from {source.description}")
+    return fetched
+
+
+def restated_rows(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were stored and now differ or are gone; new rows are no restatement.
+
+    :return: date and ticker, in order
+    """
+    if stored.empty:
+        return fetched.iloc[:0][["date", "ticker"]]
+    key = ["date", "ticker"]
+    joined = stored.merge(fetched, on=key, how="left", suffixes=("", "_new"), indicator=True)
+    same = joined["_merge"] == "both"
+    for column in stored.columns.difference(key):
+        old, new = joined[column], joined[f"{column}_new"]
+        same &= (old == new) | (old.isna() & new.isna())
+    return joined.loc[~same, key].reset_index(drop=True)

@@ -1,0 +1,24 @@
+"""model_states/<model>: the features of each model, from market data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import dagster as dg
+
+from hawk_assets.core.model import TradingModel
+from hawk_assets.core.states import build_states
+from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.plan import Output
+
+
+def build(
+    outputs: Sequence[Output],
+    partitions: dg.PartitionsDefinition,
+    models: Mapping[str, TradingModel],
+) -> dg.AssetsDefinition:
+    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
+        market_data = run.read(("market_data",))
+        for output in run.selected:
+            yield output, partial(build_states, models[str(output.model)], market_data, run.months)
+
+    return build_stage("model_states", outputs, partitions, body)

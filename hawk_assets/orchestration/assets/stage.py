@@ -1,0 +1,206 @@
+"""What all stages share: one step, one spec per table, and a model that fails fails alone."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import dagster as dg
+import pandas as pd
+
+from hawk_assets.core.errors import HawkError, MissingMonthError
+from hawk_assets.core.schemas import validate
+from hawk_assets.core.sessions import shift
+from hawk_assets.orchestration.automation import refresh_when_stale
+from hawk_assets.orchestration.metadata import attach, describe
+from hawk_assets.orchestration.partitions import month_window, months_of
+from hawk_assets.orchestration.plan import Input, Key, Output
+from hawk_assets.orchestration.tables import Tables
+
+OWNERS = ["team:quant-desk"]
+CHECK = "contract"
+Make = Callable[[], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of one stage.
+
+    :param context: Dagster's
+    :param tables: where everything is stored
+    :param outputs: every table of the stage
+    :param checks: further verdicts of the body, recorded after its tables
+    """
+
+    context: dg.AssetExecutionContext
+    tables: Tables
+    outputs: Sequence[Output]
+    checks: list[dg.AssetCheckResult] = field(default_factory=list)
+
+    @cached_property
+    def months(self) -> pd.DatetimeIndex:
+        """The months to make, ascending and adjacent."""
+        return months_of(list(self.context.partition_keys))
+
+    @cached_property
+    def selected(self) -> list[Output]:
+        """The tables to make."""
+        chosen = self.context.selected_asset_keys
+        return [output for output in self.outputs if dg.AssetKey(output.key) in chosen]
+
+    @cached_property
+    def history(self) -> pd.DatetimeIndex:
+        """All months up to the last one asked for."""
+        keys = self.context.assets_def.partitions_def.get_partition_keys()  # type: ignore[union-attr]
+        return months_of([k for k in keys if pd.Timestamp(k) <= self.months[-1]])
+
+    def window(self, source: Input) -> pd.DatetimeIndex:
+        """The months of an input that the months asked for read."""
+        first, last = shift(self.months[0], source.first), shift(self.months[-1], source.last)
+        return self.history[(self.history >= first) & (self.history <= last)]
+
+    def read(self, key: Key, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """An input, over the widest window that any selected table has of it."""
+        inputs = [i for output in self.selected for i in output.inputs if i.key == key]
+        months = max((self.window(i) for i in inputs), key=len)
+        return self.tables.read(key, months, columns, missing_ok=any(i.optional for i in inputs))
+
+    @cached_property
+    def earlier(self) -> pd.DatetimeIndex:
+        """The month before the first one asked for; empty where the history starts."""
+        return self.history[self.history < self.months[0]][-1:]
+
+    @cached_property
+    def last_traded(self) -> pd.DatetimeIndex:
+        """The last month before the first one asked for that has sessions; empty if none has."""
+        before = self.history[self.history < self.months[0]]
+        for i in reversed(range(len(before))):
+            if self.tables.rows(("market_data",), before[i]):
+                return before[i : i + 1]
+        return before[:0]
+
+    def previous(self, output: Output) -> pd.DataFrame | None:
+        """The output's own month before; None where the history starts."""
+        return self.tables.read(output.key, self.earlier) if len(self.earlier) else None
+
+    def results(
+        self, made: Iterable[tuple[Output, Make]]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Make each table; one that raises becomes a failed check, its neighbours are made."""
+        red, failed = self._red_checks(), set()
+        for output, make in made:
+            key = dg.AssetKey(output.key)
+            try:
+                if lost := failed.intersection(i.key for i in output.inputs):
+                    raise MissingMonthError(f"{'/'.join(lost.pop())} has failed")
+                frame = validate(output.schema, make(), "/".join(output.key))
+                attach(self.context, key, describe(output, frame, self.months))
+            except Exception as error:
+                failed.add(output.key)
+                known = isinstance(error, HawkError)
+                text = str(error) if known else f"{type(error).__name__}: {error}"
+                self.context.log.error(f"{'/'.join(output.key)}: {text}", exc_info=not known)
+                yield dg.AssetCheckResult(
+                    asset_key=key, check_name=CHECK, passed=False, description=text
+                )
+                continue
+            yield dg.MaterializeResult(asset_key=key, value=frame)
+            if key in red:
+                yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
+        yield from self.checks
+
+    def _red_checks(self) -> set[dg.AssetKey]:
+        # A passing check costs more than the table it is about; it is recorded to clear a red one.
+        keys = [dg.AssetCheckKey(dg.AssetKey(o.key), CHECK) for o in self.selected]
+        latest = self.context.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            keys
+        )
+        return {key.asset_key for key, record in latest.items() if _is_red(record)}
+
+
+def _is_red(record: object) -> bool:
+    event = getattr(record, "event", None)
+    evaluation = event and event.dagster_event and event.dagster_event.event_specific_data
+    return bool(evaluation) and getattr(evaluation, "passed", True) is False
+
+
+def build_stage(
+    name: str,
+    outputs: Sequence[Output],
+    partitions: dg.PartitionsDefinition,
+    body: Callable[[Stage], Iterable[tuple[Output, Make]]],
+    resources: set[str] = frozenset(),  # type: ignore[assignment]
+    checks: Sequence[dg.AssetCheckSpec] = (),
+) -> dg.AssetsDefinition:
+    """One step that makes ``outputs`` with ``body``.
+
+    :param body: takes the run, gives each selected table and the call that makes it, a table after
+        the tables of this stage that it reads
+    """
+
+    windows = _declared_windows(outputs)
+
+    @dg.multi_asset(
+        name=name,
+        specs=[spec(output, partitions, windows) for output in outputs],
+        check_specs=[
+            dg.AssetCheckSpec(
+                CHECK,
+                asset=dg.AssetKey(output.key),
+                blocking=True,
+                description="Made, and what its schema says; recorded when it fails, and when it "
+                "is good again.",
+            )
+            for output in outputs
+        ]
+        + list(checks),
+        can_subset=True,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys={"tables", *resources},
+    )
+    def stage(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
+        run = Stage(context, context.resources.tables, outputs)
+        try:
+            made = body(run)
+        except HawkError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        yield from run.results(made)
+
+    return stage
+
+
+def spec(
+    output: Output, partitions: dg.PartitionsDefinition, windows: Mapping[Key, Input]
+) -> dg.AssetSpec:
+    """The full spec of a table, for the service that makes it."""
+    return dg.AssetSpec(
+        dg.AssetKey(output.key),
+        deps=[
+            dg.AssetDep(dg.AssetKey(w.key), partition_mapping=month_window(w.first, w.last))
+            for w in (windows[i.key] for i in output.inputs)
+            if w.key != output.key or w.last < 0
+        ],
+        partitions_def=partitions,
+        description=output.description,
+        group_name=output.service,
+        owners=OWNERS,
+        kinds={"python", "parquet"},
+        code_version=output.code_version(),
+        skippable=True,
+        automation_condition=refresh_when_stale(output) if output.inputs else None,
+        tags={"model": output.model} if output.model else {},
+    ).with_io_manager_key("io_manager")
+
+
+def _declared_windows(outputs: Sequence[Output]) -> dict[Key, Input]:
+    """The window that Dagster is told for each input of a step: the widest of its tables.
+
+    Dagster knows one mapping per step and input. It draws lineage with it and extends backfills;
+    what a table really reads, and when it is stale, follows from its own inputs. A table that a
+    neighbour reads in the same month cannot also declare that it reads its own previous one.
+    """
+    windows: dict[Key, Input] = {}
+    for i in (i for output in outputs for i in output.inputs):
+        known = windows.get(i.key, i)
+        windows[i.key] = Input(i.key, min(known.first, i.first), max(known.last, i.last))
+    return windows

@@ -1,0 +1,123 @@
+"""The one door: the Definitions of the whole graph, of a service, of a test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.core.model import TradingModel
+from hawk_assets.core.sessions import shift
+from hawk_assets.models import discover
+from hawk_assets.orchestration.assets import (
+    combined_insights,
+    insights,
+    market_data,
+    model_states,
+    performance,
+    weights,
+)
+from hawk_assets.orchestration.automation import build_automation
+from hawk_assets.orchestration.io_manager import ParquetIOManager
+from hawk_assets.orchestration.partitions import monthly
+from hawk_assets.orchestration.plan import SERVICES, STAGES, Key, Output, plan
+from hawk_assets.orchestration.settings import Settings, batch_events
+from hawk_assets.orchestration.source_watch import build_source_sensor
+from hawk_assets.orchestration.tables import Tables
+from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.sources import open_source
+from hawk_assets.sources.base import MarketDataSource
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The pieces behind the whole graph's Definitions, for those who drive it from a command."""
+
+    defs: dg.Definitions
+    outputs: dict[Key, Output]
+    partitions: dg.MonthlyPartitionsDefinition
+    tables: Tables
+    source: MarketDataSource
+    models: Mapping[str, TradingModel]
+
+    @cached_property
+    def job(self) -> dg.JobDefinition:
+        return self.defs.resolve_implicit_global_asset_job_def()
+
+    @cached_property
+    def months(self) -> list[str]:
+        """All partition keys, ascending."""
+        return list(self.partitions.get_partition_keys())
+
+
+def build_defs(service: str | None = None, **overrides: Any) -> dg.Definitions:
+    """Everything Dagster needs to know; see :func:`build_pipeline`."""
+    return build_pipeline(service, **overrides).defs
+
+
+def build_pipeline(
+    service: str | None = None,
+    settings: Settings | None = None,
+    models: Mapping[str, TradingModel] | None = None,
+    simulation: SimulationParameters | None = None,
+    aggregation: AggregationParameters | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> Pipeline:
+    """The graph, or one service's part of it.
+
+    :param service: one of ``SERVICES``, for its own code location, with the tables of others as
+        external assets; None for the whole graph in one location
+    :param settings: default: the environment
+    :param models: default: every registered model
+    :param simulation: costs, book size and lag
+    :param aggregation: objective, caps and window
+    :param resources: replacements for ``source``, ``tables`` or ``io_manager``
+    """
+    batch_events()
+    settings = settings or Settings.from_env()
+    models = discover() if models is None else models
+    simulation, aggregation = (
+        simulation or SimulationParameters(),
+        aggregation or AggregationParameters(),
+    )
+    partitions = monthly(settings.start, settings.end)
+    outputs = plan(models, simulation, aggregation)
+    by_stage: dict[str, list[Output]] = {stage: [] for stage in STAGES}
+    for output in outputs.values():
+        by_stage[output.stage].append(output)
+    builders = {
+        "market_data": lambda o: market_data.build(o, partitions),
+        "model_states": lambda o: model_states.build(o, partitions, models),
+        "insights": lambda o: insights.build(o, partitions, models),
+        "performance": lambda o: performance.build("performance", o, partitions, simulation),
+        "weights": lambda o: weights.build(o, partitions, aggregation),
+        "combined_insights": lambda o: combined_insights.build(o, partitions, aggregation),
+        "combined_performance": lambda o: performance.build(
+            "combined_performance", o, partitions, simulation
+        ),
+    }
+    stages = STAGES if service is None else SERVICES[service]
+    own = [builders[stage](by_stage[stage]) for stage in stages if by_stage[stage]]
+    made = {key for stage in stages for key in (o.key for o in by_stage[stage])}
+    foreign = sorted({i.key for k in made for i in outputs[k].inputs} - made)
+    tables = Tables(settings.storage)
+    sensors: list[dg.SensorDefinition] = [build_automation(service or "hawk")]
+    if "market_data" in stages:
+        sensors.append(build_source_sensor(partitions))
+    available = {
+        "tables": tables,
+        "io_manager": ParquetIOManager(tables, outputs),
+        "source": open_source(
+            settings.market_data, settings.start, settings.end and shift(settings.end, 1)
+        ),
+        **(resources or {}),
+    }
+    defs = dg.Definitions(
+        assets=[*own, *(dg.AssetSpec(dg.AssetKey(k), partitions_def=partitions) for k in foreign)],
+        sensors=sensors,
+        resources=available,
+        executor=dg.in_process_executor,
+    )
+    return Pipeline(defs, outputs, partitions, available["tables"], available["source"], models)

@@ -1,0 +1,36 @@
+"""Assets as Parquet: a range run writes a file per month, a reader gets one frame."""
+
+import dagster as dg
+import pandas as pd
+
+from hawk_assets.core.schemas import arrow_schema
+from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.orchestration.plan import Key, Output
+from hawk_assets.orchestration.tables import Tables
+
+
+class ParquetIOManager(dg.IOManager):
+    """pandas in the asset, Parquet on disk, one file per month.
+
+    :param tables: where
+    :param outputs: what each table looks like
+    """
+
+    def __init__(self, tables: Tables, outputs: dict[Key, Output]) -> None:
+        self._tables = tables
+        self._outputs = outputs
+
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
+        output = self._outputs[tuple(context.asset_key.path)]
+        self._tables.write(
+            output.key,
+            obj,
+            months_of(list(context.asset_partition_keys)),
+            arrow_schema(output.schema, obj.columns),
+            output.date_column,
+        )
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+        return self._tables.read(
+            context.asset_key.path, months_of(list(context.asset_partition_keys))
+        )

@@ -1,0 +1,1 @@
+"""One module per container and code location."""

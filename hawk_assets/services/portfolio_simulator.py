@@ -1,0 +1,10 @@
+"""The code location of the portfolio simulator."""
+
+import dagster as dg
+
+from hawk_assets.orchestration.build import build_defs
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_defs("portfolio_simulator")

@@ -1,0 +1,1 @@
+"""Insights and prices to the simulated performance of a book, and its metrics."""

@@ -1,0 +1,76 @@
+"""What a source of raw data is, and how the content of its months is told apart."""
+
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+
+from hawk_assets.core.sessions import month_starts, shift
+
+
+class MarketDataSource(Protocol):
+    """Raw data by date. Ranges are half-open, ``[start, end)``; dates are tz-naive midnights."""
+
+    @property
+    def description(self) -> str:
+        """One line that says where the data comes from."""
+
+    def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        """The bars dated within ``[start, end)``.
+
+        :return: the columns of ``MARKET_DATA``, by date and ticker; NaN is a hole
+        :raises DataError: names the file, ticker, date and remedy
+        """
+
+    def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        """The reports released within ``[start, end)``.
+
+        :return: the columns of ``COMMITMENTS_OF_TRADERS``, by release date and contract; no rows
+            where the source has none
+        """
+
+    def latest_session(self) -> pd.Timestamp | None:
+        """The last date with a bar; None where there is none."""
+
+    def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
+        """A digest of the very values the two fetches return, per month that holds any.
+
+        Equal values give equal digests, in every process and from every file layout; one value
+        changed, added or removed gives another. Read in one go from the first month to the last.
+
+        :param months: month starts, any order
+        :return: 16 hexadecimal digits by month, ascending; months without rows are absent
+        """
+        if months.empty:
+            return {}
+        start, end = months.min(), shift(months.max(), 1)
+        bars = self.fetch_market_data(start, end)
+        reports = self.fetch_commitments_of_traders(start, end)
+        rows = [
+            (month_starts(bars["date"]), _row_hashes(bars)),
+            (month_starts(reports["release_date"]), _row_hashes(reports)),
+        ]
+        found = {}
+        for month in months.unique().sort_values():
+            content = [hashes[dated == month].tobytes() for dated, hashes in rows]
+            if any(content):
+                found[month] = blake2b(b"|".join(content), digest_size=8).hexdigest()
+        return found
+
+
+def _row_hashes(frame: pd.DataFrame) -> "NDArray[np.integer[Any]]":
+    """One hash per row. Files write NaN and zero with various bits; those do not count."""
+    plain = frame.copy()
+    for name in frame.select_dtypes("float64"):
+        values = frame[name].to_numpy(np.float64)
+        plain[name] = np.where(np.isnan(values), np.nan, values + 0.0)
+    return pd.util.hash_pandas_object(plain, index=False).to_numpy(np.uint64)
+
+
+def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """A table without rows, its columns typed."""
+    types = {name: str(column.dtype) for name, column in schema.columns.items()}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
