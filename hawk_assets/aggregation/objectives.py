@@ -49,7 +49,6 @@ def max_sharpe(estimates: Estimates, cap: float) -> ConicProblem:
         raise InfeasibleError("no mix has a positive mean")
     n = len(estimates.mean)
     ones, eye = np.ones(n), np.eye(n)
-    # By its largest absolute value, not its maximum: a negative scale would flip the problem.
     mean = estimates.mean / np.abs(estimates.mean).max()
     return ConicProblem(
         name="max_sharpe",

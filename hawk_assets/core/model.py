@@ -45,12 +45,20 @@ class TradingModel(ABC):
     def lookback(self) -> int:
         """Sessions of states that ``signal`` needs before the first session it is asked for."""
 
+    @property
+    def reports(self) -> int:
+        """Weekly commitments of traders that ``features`` of a bar need, the latest included."""
+        return 0
+
     @abstractmethod
     def features(self, bars: Bars) -> dict[str, Array]:
         """Features of one ticker.
 
         :param bars: the declared inputs and ``close``, oldest first, each of shape ``(n_bars,)``,
-            contiguous float64, no NaN inside (bars with a hole are left out beforehand)
+            contiguous float64, no NaN inside (bars with a hole are left out beforehand). With
+            ``reports``, also each number of commitments_of_traders of shape ``(n_bars, reports)``:
+            per bar the latest ones released before its date, oldest first, NaN where there are
+            fewer; and ``report_age``, days since the release of the latest, ``(n_bars,)``
         :return: named arrays of shape ``(n_bars,)``; NaN where not ready, never infinite
         """
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from hawk_assets.core.commitments import Dates, Reports, months_of_reports, reports_of
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.rounding import round_significant
-from hawk_assets.core.sessions import months_covering
+from hawk_assets.core.sessions import months_covering, shift
 
 VOL_BARS = 63
 RESERVED = ("date", "ticker", "close", "vol_63")
@@ -20,6 +21,11 @@ def bars_needed(model: TradingModel) -> int:
 def months_needed(model: TradingModel) -> int:
     """Months of market data before a month that its states depend on."""
     return months_covering(bars_needed(model))
+
+
+def report_months(model: TradingModel) -> int:
+    """Months of commitments of traders before a month that its states depend on."""
+    return months_of_reports(model.reports)
 
 
 def volatility(close: Array) -> Array:
@@ -38,7 +44,10 @@ def volatility(close: Array) -> Array:
 
 
 def build_states(
-    model: TradingModel, market_data: pd.DataFrame, months: pd.DatetimeIndex
+    model: TradingModel,
+    market_data: pd.DataFrame,
+    months: pd.DatetimeIndex,
+    commitments: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The states of ``months``: one row per row of market data in them.
 
@@ -49,6 +58,8 @@ def build_states(
     :param model: the model whose features are wanted
     :param market_data: the months asked for and ``months_needed`` before the first, any row order
     :param months: the months to compute, ascending
+    :param commitments: commitments_of_traders of the months asked for and ``report_months`` before
+        the first, for a model that reads them
     :return: date, ticker, close, vol_63 and the features, by date and ticker; features carry 10
         significant digits and are NaN where not ready or where the bar has a hole
     :raises ModelError: a feature of the wrong shape, reserved name or infinite value
@@ -64,7 +75,8 @@ def build_states(
         if not keep.any():
             continue
         bars = {c: np.ascontiguousarray(v[valid]) for c, v in inputs.items()}
-        values = _features_by_month(model, bars, dates[valid], months, str(ticker))
+        reports = reports_of(str(ticker), commitments) if model.reports else None
+        values = _features_by_month(model, bars, dates[valid], months, str(ticker), reports)
         part = pd.DataFrame({"date": dates, "ticker": ticker, "close": inputs["close"]})
         for name, array in values.items():
             full = np.full(len(dates), np.nan)
@@ -72,14 +84,19 @@ def build_states(
             part[name] = full
         parts.append(part[keep])
     if not parts:
-        probe = _compute(model, {c: np.empty(0) for c in columns})
+        none = Reports.none() if model.reports else None
+        probe = _compute(model, {c: np.empty(0) for c in columns}, np.empty(0, "M8[ns]"), none)
         empty = {"date": pd.DatetimeIndex([]), "ticker": np.empty(0, object), "close": np.empty(0)}
         return pd.DataFrame(empty | probe)
     states = pd.concat(parts, ignore_index=True)
     return states.sort_values(["date", "ticker"], kind="stable", ignore_index=True)
 
 
-def _compute(model: TradingModel, bars: Bars) -> dict[str, Array]:
+def _compute(
+    model: TradingModel, bars: Bars, dates: Dates, reports: Reports | None
+) -> dict[str, Array]:
+    if reports is not None:
+        bars = {**bars, **reports.before(dates, model.reports)}
     features = model.features(bars)
     if clash := set(features) & set(RESERVED):
         raise ModelError(
@@ -91,12 +108,14 @@ def _compute(model: TradingModel, bars: Bars) -> dict[str, Array]:
 def _features_by_month(
     model: TradingModel,
     bars: Bars,
-    dates: np.ndarray[tuple[int], np.dtype[np.datetime64]],
+    dates: Dates,
     months: pd.DatetimeIndex,
     ticker: str,
+    reports: Reports | None,
 ) -> dict[str, Array]:
     """Features on the bars of ``months``, NaN elsewhere; each month from its own window."""
     need, reach = bars_needed(model), months_needed(model)
+    one_pass = model.slice_stable and reports is None
     whole: dict[str, Array] | None = None
     out: dict[str, Array] = {}
     begins = months.to_numpy().astype("datetime64[M]")
@@ -106,13 +125,15 @@ def _features_by_month(
         if start == stop:
             continue
         first = max(mapped, start - need)
-        if model.slice_stable and (first == 0 or first == start - need):
+        if one_pass and (first == 0 or first == start - need):
             if whole is None:
-                whole = _compute(model, bars)
+                whole = _compute(model, bars, dates, None)
             values = {name: array[start:stop] for name, array in whole.items()}
         else:
             window = {c: v[first:stop] for c, v in bars.items()}
-            values = {n: a[start - first :] for n, a in _compute(model, window).items()}
+            known = reports and reports.since(shift(month, -report_months(model)))
+            made = _compute(model, window, dates[first:stop], known)
+            values = {n: a[start - first :] for n, a in made.items()}
         for name, array in values.items():
             if array.shape != (stop - start,):
                 raise ModelError(
@@ -130,6 +151,6 @@ def _features_by_month(
     if not out:
         out = {
             name: np.full(len(dates), np.nan)
-            for name in _compute(model, {c: v[:0] for c, v in bars.items()})
+            for name in _compute(model, {c: v[:0] for c, v in bars.items()}, dates[:0], reports)
         }
     return out

@@ -1,5 +1,6 @@
 """The one door: the Definitions of the whole graph, of a service, of a test."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,7 @@ def build_pipeline(
     :param resources: replacements for ``source``, ``tables`` or ``io_manager``
     """
     batch_events()
+    warnings.simplefilter("ignore", dg.BetaWarning)
     settings = settings or Settings.from_env()
     models = discover() if models is None else models
     simulation, aggregation = (

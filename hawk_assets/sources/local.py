@@ -160,14 +160,14 @@ def _open(path: Path) -> ds.Dataset:
             f"{path}: column {', '.join(missing)} is missing; needs {', '.join(_COLUMNS)}, "
             f"found {', '.join(types)}. Rename or add it."
         )
+    if not rows:
+        raise DataError(f"{path}: the file has no rows; write it again or remove it")
     for name in _COLUMNS:
         needed = "a day" if name == "date" else "text" if name == "ticker" else "a number"
         if not (form is _CSV or _fits(types[name], needed)):
             raise DataError(
                 f"{path}: column {name} has type {types[name]}, needs {needed}. Write it as such."
             )
-    if not rows:
-        raise DataError(f"{path}: the file has no rows; write it again or remove it")
     return dataset
 
 
@@ -255,9 +255,9 @@ def _bars(table: pa.Table, path: Path) -> pd.DataFrame:
         except pa.ArrowInvalid:
             texts = table[name].to_pylist()
             row = next(i for i, text in enumerate(texts) if not _is_number(text))
-            day, ticker = frame.loc[row]
+            day, ticker = frame.loc[row, ["date", "ticker"]]
             raise DataError(
-                f"{path}: {ticker} on {day:%Y-%m-%d}: {name} {texts[row]!r} is not a number; "
+                f"{path}: {ticker} on {str(day)[:10]}: {name} {texts[row]!r} is not a number; "
                 "correct it, or leave the field empty for a hole"
             ) from None
     return frame

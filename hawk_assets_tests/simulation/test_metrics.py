@@ -1,0 +1,250 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hawk_backtester import HawkBacktester
+
+from hawk_assets.core.errors import MissingMonthError
+from hawk_assets.core.schemas import PERFORMANCE_METRICS, validate
+from hawk_assets.core.sessions import in_months, shift
+from hawk_assets.simulation.metrics import RUNNING, SINCE_START, WINDOWS, build_metrics
+from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.simulation.performance import simulate
+from hawk_assets_tests.simulation.samples import long, months_of
+
+
+def timeseries_of(returns, start="2019-12-16", dates=None):
+    """A performance_timeseries with these daily returns, some trading and some costs."""
+    rng = np.random.default_rng(len(returns))
+    value = 1e6 * np.cumprod(1 + np.asarray(returns))
+    return pd.DataFrame(
+        {
+            "date": pd.bdate_range(start, periods=len(returns)) if dates is None else dates,
+            "portfolio_value": value,
+            "daily_return": returns,
+            "drawdown": value / np.maximum(np.maximum.accumulate(value), 1e6) - 1,
+            "volume_traded": rng.uniform(0, 1e5, len(returns)),
+            "daily_slippage_cost": rng.uniform(0, 10, len(returns)),
+            "daily_commission_cost": rng.uniform(0, 5, len(returns)),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def record():
+    """Four years and a bit, with a flat stretch and one calendar month without sessions."""
+    dates = pd.bdate_range("2019-12-16", periods=1095)
+    dates = dates[dates.strftime("%Y-%m") != "2021-06"]
+    returns = np.random.default_rng(1).normal(0.0004, 0.01, len(dates))
+    returns[300:330] = 0.0
+    return timeseries_of(returns, dates=dates)
+
+
+def of(metrics, as_of, window):
+    rows = metrics[(metrics["as_of"] == as_of) & (metrics["window"] == window)]
+    return dict(zip(rows["metric"], rows["value"], strict=True))
+
+
+def by_hand(rows):
+    """The definitions, one window at a time, in plain arithmetic."""
+    r, n = rows["daily_return"].tolist(), len(rows)
+    opening = rows["portfolio_value"].iloc[0] / (1 + r[0])
+    total = rows["portfolio_value"].iloc[-1] / opening - 1
+    mean = math.fsum(r) / n
+    deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in r) / (n - 1))
+    downside = math.sqrt(math.fsum(min(x, 0.0) ** 2 for x in r) / n)
+    losses = [x for x in r if x < 0]
+    peak, drawdowns = opening, []
+    for value in rows["portfolio_value"]:
+        peak = max(peak, value)
+        drawdowns.append(value / peak - 1)
+    annual = (1 + total) ** (252 / n) - 1
+    volatility = deviation * math.sqrt(252)
+    turnover = rows["volume_traded"].sum() / 2 / rows["portfolio_value"].mean() * 252 / n
+    costs = rows["daily_slippage_cost"].sum() + rows["daily_commission_cost"].sum()
+    return {
+        "total_return": total,
+        "annualized_return": annual,
+        "annualized_volatility": volatility,
+        "sharpe_ratio": mean / deviation * math.sqrt(252),
+        "sortino_ratio": mean * 252 / (math.sqrt(252) * downside),
+        "max_drawdown": min(drawdowns),
+        "calmar_ratio": annual / abs(min(drawdowns)),
+        "win_rate": sum(x > 0 for x in r) / sum(x != 0 for x in r),
+        "turnover": turnover,
+        "total_cost": costs,
+        "engine_sharpe_ratio": annual / volatility,
+        "engine_sortino_ratio": annual
+        / math.sqrt(252 * math.fsum(x * x for x in losses) / len(losses)),
+        "engine_win_rate": sum(x > 0 for x in r) / n,
+        "engine_avg_daily_return": mean,
+        "engine_avg_drawdown": sum(drawdowns) / n,
+        "engine_holding_period_years": 1 / turnover,
+    }
+
+
+def test_every_figure_of_every_window_follows_its_definition(record):
+    months = months_of(record)
+    metrics = build_metrics("book", record, months, None)
+    for i, month in enumerate(months):
+        upto = record[record["date"] < shift(month, 1)]
+        as_of = upto["date"].iloc[-1]
+        if month == pd.Timestamp("2021-06-01"):
+            assert not metrics["as_of"].between("2021-06-01", "2021-06-30").any()
+            continue
+        assert of(metrics, as_of, SINCE_START) == pytest.approx(by_hand(upto), rel=1e-9)
+        for window, length in WINDOWS.items():
+            if i + 1 < length:
+                assert of(metrics, as_of, window) == {}
+            else:
+                rows = upto[upto["date"] >= months[i + 1 - length]]
+                if (rows["daily_return"] != 0).any():
+                    expected = by_hand(rows)
+                    assert of(metrics, as_of, window) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_engine_figures_equal_the_engine_s_own():
+    rng = np.random.default_rng(4)
+    dates = pd.bdate_range("2020-01-01", periods=300)
+    tickers = ["AAA", "BBB", "CCC", "DDD"]
+    close = 100 * np.exp(rng.normal(0.0003, 0.012, (300, 4)).cumsum(axis=0))
+    weight = rng.normal(0, 0.3, (300, 4))
+    market_data = long(pd.DataFrame(close, dates, tickers), "close")
+    insights = long(pd.DataFrame(weight, dates, tickers), "weight")
+    parameters = SimulationParameters(execution_lag=0, fee_model="ibkr_pro_fixed")
+    months = months_of(market_data)
+    table = simulate("book", insights, market_data, months, None, parameters)
+    ours = of(build_metrics("book", table, months, None), dates[-1], SINCE_START)
+
+    days = dates.strftime("%Y-%m-%d").to_list()
+    output = HawkBacktester(1e6, 1.0, "ibkr_pro_fixed").run(
+        pl.DataFrame({"date": days, **dict(zip(tickers, close.T, strict=True))}),
+        pl.DataFrame({"date": days, **dict(zip(tickers, weight.T, strict=True))}),
+    )
+    engine = dict(output["backtest_metrics"].iter_rows())
+    for name in ("total_return", "annualized_return", "annualized_volatility", "max_drawdown"):
+        assert ours[name] == pytest.approx(engine[name], rel=1e-9), name
+    for name in (
+        "sharpe_ratio",
+        "sortino_ratio",
+        "win_rate",
+        "avg_daily_return",
+        "avg_drawdown",
+        "holding_period_years",
+    ):
+        assert ours[f"engine_{name}"] == pytest.approx(engine[name], rel=1e-9), name
+    assert {n.removeprefix("engine_") for n in ours if n.startswith("engine_")} <= set(engine)
+    assert ours["turnover"] == pytest.approx(engine["portfolio_turnover"], rel=1e-9)
+    assert ours["total_cost"] == pytest.approx(
+        engine["cumulative_slippage_cost"] + engine["cumulative_commission_cost"], rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("cuts", [range(1, 51), [1, 2, 20, 38, 39], [12, 36]], ids=str)
+def test_metrics_month_by_month_and_in_ranges_equal_those_in_one_go(record, cuts):
+    months = months_of(record)
+    whole = build_metrics("book", record, months, None)
+    tables, previous = [], None
+    for start, stop in pairwise([0, *cuts, len(months)]):
+        seen = in_months(record, months[max(0, start - 36) : stop])
+        table = build_metrics("book", seen.reset_index(drop=True), months[start:stop], previous)
+        tables.append(table)
+        if len(table):
+            previous = table[table["as_of"] == table["as_of"].iloc[-1]]
+    assert len(tables) == len(cuts) + 1
+    pd.testing.assert_frame_equal(pd.concat(tables, ignore_index=True), whole, rtol=1e-12)
+
+
+def test_the_window_of_a_record_shorter_than_it_is_absent(record):
+    months = months_of(record)
+    metrics = build_metrics("book", record, months, None)
+    first = metrics.groupby("window", sort=False)["as_of"].min().dt.strftime("%Y-%m")
+    assert first.to_dict() == {
+        "1m": "2019-12",
+        "12m": "2020-11",
+        "36m": "2022-11",
+        SINCE_START: "2019-12",
+        RUNNING: "2019-12",
+    }
+
+
+def test_a_drawdown_of_a_window_starts_before_its_first_row():
+    january, february = [0.01] * 23, [-0.1, 0.02, -0.01, 0.0]
+    record = timeseries_of(january + february, "2024-01-01")
+    metrics = build_metrics("book", record, months_of(record), None)
+    assert of(metrics, record["date"].iloc[-1], "1m")["max_drawdown"] == pytest.approx(-0.1)
+
+
+def test_an_undefined_metric_is_absent_and_never_infinite():
+    idle = timeseries_of([0.0] * 60).assign(
+        volume_traded=0.0, daily_slippage_cost=0.0, daily_commission_cost=0.0
+    )
+    metrics = build_metrics("book", idle, months_of(idle), None)
+    assert np.isfinite(metrics["value"]).all()
+    assert of(metrics, idle["date"].iloc[-1], SINCE_START) == {
+        "total_return": 0.0,
+        "annualized_return": 0.0,
+        "annualized_volatility": 0.0,
+        "max_drawdown": 0.0,
+        "turnover": 0.0,
+        "total_cost": 0.0,
+        "engine_win_rate": 0.0,
+        "engine_avg_daily_return": 0.0,
+        "engine_avg_drawdown": 0.0,
+    }
+
+
+def test_rounding_noise_of_the_engine_is_neither_a_win_nor_volatility():
+    quiet = timeseries_of([2e-16, -1e-16, 0.0, 1e-16] * 10, "2024-01-01")
+    noisy = build_metrics("book", quiet, months_of(quiet), None)
+    figures = of(noisy, quiet["date"].iloc[-1], SINCE_START)
+    assert figures["annualized_volatility"] == 0.0
+    assert figures["engine_win_rate"] == 0.0
+    assert not {"win_rate", "sharpe_ratio", "sortino_ratio", "engine_sharpe_ratio"} & set(figures)
+
+
+def test_a_constant_return_has_no_sharpe_ratio_and_no_sortino_ratio():
+    steady = timeseries_of([0.0007] * 40, "2024-01-01")
+    figures = of(
+        build_metrics("book", steady, months_of(steady), None),
+        steady["date"].iloc[-1],
+        SINCE_START,
+    )
+    assert figures["annualized_volatility"] == 0.0
+    assert figures["win_rate"] == 1.0
+    absent = {"sharpe_ratio", "sortino_ratio", "calmar_ratio"}
+    assert not {*absent, *(f"engine_{name}" for name in absent)} & set(figures)
+
+
+def test_one_session_has_a_return_but_no_volatility():
+    record = timeseries_of([0.01], "2024-01-31")
+    figures = of(
+        build_metrics("book", record, months_of(record), None), record["date"].iloc[0], "1m"
+    )
+    assert figures["total_return"] == pytest.approx(0.01)
+    assert not {"annualized_volatility", "sharpe_ratio", "engine_sharpe_ratio"} & set(figures)
+
+
+def test_the_table_obeys_its_schema_also_when_empty(record):
+    metrics = build_metrics("book", record, months_of(record), None)
+    pd.testing.assert_frame_equal(validate(PERFORMANCE_METRICS, metrics, "here"), metrics)
+    later = pd.DatetimeIndex(["2031-05-01"])
+    previous = metrics[metrics["as_of"] == metrics["as_of"].iloc[-1]]
+    for rows, last in [(record, previous), (record[:0], None)]:
+        empty = build_metrics("book", rows, later, last)
+        assert len(empty) == 0
+        assert empty.dtypes.to_dict() == metrics.dtypes.to_dict()
+
+
+def test_sums_that_do_not_reach_the_month_before_are_refused(record):
+    months = months_of(record)
+    metrics = build_metrics("book", record, months[:5], None)
+    early = in_months(metrics.rename(columns={"as_of": "date"}), months[:4])
+    early = early.rename(columns={"date": "as_of"})
+    with pytest.raises(MissingMonthError, match=r"^book: .*before 2020-05 .*materialise"):
+        build_metrics("book", record, months[5:], early)
+    with pytest.raises(MissingMonthError, match=r"^book: "):
+        build_metrics("book", record, months[5:], metrics[metrics["window"] != RUNNING])
