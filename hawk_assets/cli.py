@@ -3,15 +3,18 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hawk_assets.core.errors import HawkError
+from hawk_assets.core.errors import HawkError, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -29,12 +32,12 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except HawkError as error:
-        err.print(f"[red]error:[/] {error}", soft_wrap=True)
+        err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         err.print("[red]stopped[/]; run the same command again to go on")
         sys.exit(130)
 
@@ -50,39 +53,61 @@ def cli() -> None:
 
 @contextmanager
 def _opened() -> "Iterator[tuple[Pipeline, dg.DagsterInstance]]":
-    import warnings
-
-    import dagster as dg
-
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     from hawk_assets.orchestration.build import build_pipeline
-    from hawk_assets.orchestration.runner import prepare_home
+    from hawk_assets.orchestration.home import open_instance
     from hawk_assets.orchestration.settings import Settings
 
     settings = Settings.from_env()
-    prepare_home(settings.dagster_home)
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     pipeline = build_pipeline(settings=settings)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(settings.dagster_home) as instance:
         yield pipeline, instance
 
 
-def _report(done: "StageRun | str") -> None:
-    if isinstance(done, str):
-        if err.is_terminal:
-            err.print(f"[dim]{done} ...[/]", end="\r")
-        return
-    span = done.first[:7] if done.first == done.last else f"{done.first[:7]} to {done.last[:7]}"
-    bad = f", [red]{len(done.failed)} failed[/]" if done.failed else ""
-    out.print(f"{done.stage:<22}{span:<20}{done.made:>6} months made{bad}  {done.seconds:6.1f} s")
+class _Progress:
+    """Prints a line per run; on a terminal also the stage and its time while it lasts."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self._display: Progress | None = None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display:
+            self._display.stop()
+
+    def __call__(self, event: "StageRun | str") -> None:
+        if isinstance(event, str):
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            self._display = Progress(
+                *columns, console=err, transient=True, disable=not err.is_terminal
+            )
+            self._display.add_task(event)
+            self._display.start()
+            return
+        self.__exit__()
+        self.runs += 1
+        first, last = event.first[:7], event.last[:7]
+        span = first if first == last else f"{first} to {last}"
+        bad = f", [red]{len(event.failed)} failed[/]" if event.failed else ""
+        out.print(
+            f"{event.stage:<22}{span:<20}{event.made:>6} months made{bad}  {event.seconds:6.1f} s"
+        )
+        for warning in event.warnings:
+            err.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
-def _end(failed: dict[tuple[str, ...], str]) -> None:
+def _end(failed: "Mapping[tuple[str, ...], str]") -> None:
+    """Say what was not made, one line per reason."""
+    reasons: dict[str, list[str]] = {}
     for key, why in failed.items():
-        err.print(f"[red]{'/'.join(key)}[/]: {why}", soft_wrap=True)
+        reasons.setdefault(why, []).append("/".join(key))
+    for why, tables in reasons.items():
+        err.print(f"[red]{escape(', '.join(tables))}[/]: {escape(why)}", soft_wrap=True)
     if failed:
-        err.print(f"{len(failed)} tables were not made; the others are up to date")
+        plural = "table was" if len(failed) == 1 else "tables were"
+        err.print(f"{len(failed)} {plural} not made; the others were")
         sys.exit(1)
 
 
@@ -99,10 +124,10 @@ def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> No
     """Make months from scratch, stage after stage."""
     from hawk_assets.orchestration import runner
 
-    with _opened() as (pipeline, instance):
+    with _opened() as (pipeline, instance), _Progress() as progress:
         outputs = runner.select(pipeline.outputs, select)
         span = runner.month_range(pipeline, first, last)
-        failed = runner.backfill(pipeline, instance, outputs, *span, _report)
+        failed = runner.backfill(pipeline, instance, outputs, *span, progress)
     _end(failed)
 
 
@@ -111,12 +136,12 @@ def demo() -> None:
     """Backfill the whole history, then show the book."""
     from hawk_assets.orchestration import runner
 
-    with _opened() as (pipeline, instance):
+    with _opened() as (pipeline, instance), _Progress() as progress:
         out.print(f"prices: {pipeline.source.description}\ntables: {pipeline.tables.root}\n")
         span = runner.month_range(pipeline, None, None)
-        failed = runner.backfill(
-            pipeline, instance, list(pipeline.outputs.values()), *span, _report
-        )
+        outputs = list(pipeline.outputs.values())
+        failed = runner.backfill(pipeline, instance, outputs, *span, progress)
+    if ("combined_insights",) not in failed:
         out.print()
         _print_book(pipeline)
     _end(failed)
@@ -125,19 +150,12 @@ def demo() -> None:
 @cli.command()
 @click.option("--stale-code", is_flag=True, help="also what older code has made")
 def refresh(stale_code: bool) -> None:
-    """Fetch what is new and make again what hangs on it."""
+    """Fetch what is new and make again what hangs on it, and what has failed."""
     from hawk_assets.orchestration import runner
 
-    with _opened() as (pipeline, instance):
-        done: list[StageRun] = []
-
-        def report(event: "StageRun | str") -> None:
-            _report(event)
-            if not isinstance(event, str):
-                done.append(event)
-
-        failed = runner.refresh(pipeline, instance, report, stale_code)
-        if not done:
+    with _opened() as (pipeline, instance), _Progress() as progress:
+        failed = runner.refresh(pipeline, instance, progress, stale_code)
+        if not progress.runs:
             out.print("everything is up to date")
     _end(failed)
 
@@ -146,10 +164,10 @@ def refresh(stale_code: bool) -> None:
 @_json
 def status(as_json: bool) -> None:
     """What is stale, missing or failed, and why."""
-    from hawk_assets.orchestration import runner
+    from hawk_assets.orchestration import outlook
 
     with _opened() as (pipeline, instance):
-        tables = runner.status(pipeline, instance)
+        tables = outlook.status(pipeline, instance)
     if as_json:
         _dump(
             [
@@ -159,6 +177,7 @@ def status(as_json: bool) -> None:
                     "stale": t.stale,
                     "missing": t.missing,
                     "failed": t.failed,
+                    "running": t.running,
                     "because": t.because,
                     "code_changed": t.code_changed,
                 }
@@ -166,21 +185,32 @@ def status(as_json: bool) -> None:
             ]
         )
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("table", "months", "stale", "missing", "failed", "old code", "why"):
-        table.add_column(column, justify="left" if column in ("table", "why") else "right")
+    if not any(t.made for t in tables):
+        out.print("nothing has been made yet; run: hawk backfill")
+        return
+    alike: dict[tuple[str, ...], list[str]] = {}
     for t in tables:
-        counts = [t.stale, t.missing, t.failed, t.code_changed]
-        table.add_row(
-            "/".join(t.output.key),
-            str(len(t.made)),
-            *(_months(months) for months in counts),
-            "; ".join(t.because[:2])
-            + (f" and {len(t.because) - 2} more" if len(t.because) > 2 else ""),
-        )
-    out.print(table)
-    if not any(t.stale or t.missing or t.failed for t in tables):
-        out.print("\neverything is up to date")
+        months = (t.stale, t.missing, t.failed, t.running, t.code_changed)
+        if any(months):
+            more = f" and {len(t.because) - 2} more" if len(t.because) > 2 else ""
+            why = ("; ".join(t.because[:2]) + more).replace(f"/{t.output.model}", "")
+            row = (t.output.key[0], *map(_months, months), why)
+            alike.setdefault(row, []).append("/".join(t.output.key))
+    if alike:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("table", "stale", "missing", "failed", "running", "old code", "why"):
+            table.add_column(column, no_wrap=True)
+        for (folder, *cells), names in alike.items():
+            name = names[0] if len(names) == 1 else f"{folder}, {len(names)} models"
+            table.add_row(name, *cells)
+        out.print(table)
+        out.print()
+    named = sum(map(len, alike.values()))
+    out.print(f"{len(tables) - named} of {len(tables)} tables are up to date")
+    if any(t.stale or t.missing or t.failed for t in tables):
+        out.print("to make the rest: hawk refresh")
+    elif any(t.code_changed for t in tables):
+        out.print("to make again what older code has made: hawk refresh --stale-code")
 
 
 @cli.command()
@@ -218,31 +248,30 @@ def models(as_json: bool) -> None:
 @_json
 def show(as_json: bool) -> None:
     """The latest combined book, what is still to be traded, model weights and figures."""
-    with _opened() as (pipeline, _):
-        if as_json:
-            from hawk_assets.orchestration.book import latest_book
+    from hawk_assets.orchestration.book import latest_book
+    from hawk_assets.orchestration.build import build_pipeline
 
-            _dump(latest_book(pipeline))
-        else:
-            _print_book(pipeline)
+    if as_json:
+        _dump(latest_book(build_pipeline()))
+    else:
+        _print_book(build_pipeline())
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:
     """The Dagster UI, daemon and the four services; further arguments go to ``dagster dev``."""
-    from pathlib import Path
-
-    from hawk_assets.orchestration.runner import prepare_home
+    from hawk_assets.orchestration.home import prepare_home
     from hawk_assets.orchestration.settings import Settings, batch_events
 
-    settings = Settings.from_env()
-    prepare_home(settings.dagster_home)
+    workspace = Path(__file__).parents[1] / "workspace.yaml"
+    if not workspace.exists():
+        raise SettingsError(f"hawk dev needs {workspace}; run it from a checkout of hawk_assets")
+    prepare_home(Settings.from_env().dagster_home)
     batch_events()
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ.setdefault("PYTHONWARNINGS", "ignore::dagster.SupersessionWarning")
     program = str(Path(sys.executable).with_name("dagster"))
-    os.execv(program, [program, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", *arguments])
+    os.execv(program, [program, "dev", "-w", str(workspace), "-h", "127.0.0.1", *arguments])
 
 
 def _print_book(pipeline: "Pipeline") -> None:
@@ -250,6 +279,8 @@ def _print_book(pipeline: "Pipeline") -> None:
 
     book = latest_book(pipeline)
     out.print(f"[bold]Book at the close of {book['session']}[/], to be traded at the next session")
+    if book["held_on"] != book["session"]:
+        out.print(f"[yellow]held is as of {book['held_on'] or 'no day yet'}[/]")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ticker", "target", "held", "order"):
         table.add_column(column, justify="left" if column == "ticker" else "right")

@@ -82,7 +82,7 @@ def build_insights(
             f"{close.index[row]:%Y-%m-%d} is outside [-1, 1]; scale or clip it in signal()"
         )
     listed = close.ffill(limit=HOLD_SESSIONS).notna()
-    held = signal.ffill(limit=HOLD_SESSIONS).where(listed).fillna(0.0)
+    held = signal.ffill(limit=HOLD_SESSIONS).fillna(0.0)
     vol = wide["vol_63"].ffill(limit=HOLD_SESSIONS).where(listed)
     weight = risk_budget(vol.to_numpy(np.float64)) * held.to_numpy(np.float64)
     rows, columns = np.nonzero(listed.to_numpy())

@@ -1,4 +1,4 @@
-"""Market data to model states. Per ticker, and each month from its own bounded window."""
+"""Market data to model states. Per ticker, and each year from its own bounded window."""
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,22 @@ from hawk_assets.core.sessions import months_covering, shift
 
 VOL_BARS = 63
 RESERVED = ("date", "ticker", "close", "vol_63")
+_REST_OF_YEAR = 11
 
 
 def bars_needed(model: TradingModel) -> int:
-    """Valid bars before a month that its states depend on: the model's own, and those of vol_63."""
+    """Valid bars before a year that its states depend on: the model's own, and those of vol_63."""
     return max(model.warmup, VOL_BARS)
 
 
 def months_needed(model: TradingModel) -> int:
-    """Months of market data before a month that its states depend on."""
-    return months_covering(bars_needed(model))
+    """Months of market data before a month that its states depend on: as a December needs."""
+    return months_covering(bars_needed(model)) + _REST_OF_YEAR
 
 
 def report_months(model: TradingModel) -> int:
     """Months of commitments of traders before a month that its states depend on."""
-    return months_of_reports(model.reports)
+    return months_of_reports(model.reports) + _REST_OF_YEAR if model.reports else 0
 
 
 def volatility(close: Array) -> Array:
@@ -51,9 +52,10 @@ def build_states(
 ) -> pd.DataFrame:
     """The states of ``months``: one row per row of market data in them.
 
-    A month sees, per ticker, the last ``bars_needed`` valid bars of the ``months_needed`` months
-    before it, and itself; nothing else, however much is passed. So a month computed alone and the
-    same month computed within twenty years are equal in every bit.
+    A recursive indicator remembers where it was started, so the start is part of the definition:
+    the months of a year see, per ticker, the last ``bars_needed`` valid bars before that year, and
+    the year up to themselves; nothing else, however much is passed. So a month computed alone and
+    the same month computed within twenty years are equal in every bit.
 
     :param model: the model whose features are wanted
     :param market_data: the months asked for and ``months_needed`` before the first, any row order
@@ -64,32 +66,30 @@ def build_states(
         significant digits and are NaN where not ready or where the bar has a hole
     :raises ModelError: a feature of the wrong shape, reserved name or infinite value
     """
-    columns = list(dict.fromkeys(["close", *model.inputs]))
-    parts = []
-    ordered = market_data.sort_values(["ticker", "date"], kind="stable")
-    for ticker, rows in ordered.groupby("ticker", sort=True):
-        dates = rows["date"].to_numpy("datetime64[ns]")
-        inputs = {c: np.ascontiguousarray(rows[c].to_numpy(np.float64)) for c in columns}
-        valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
-        keep = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
-        if not keep.any():
-            continue
-        bars = {c: np.ascontiguousarray(v[valid]) for c, v in inputs.items()}
-        reports = reports_of(str(ticker), commitments) if model.reports else None
-        values = _features_by_month(model, bars, dates[valid], months, str(ticker), reports)
-        part = pd.DataFrame({"date": dates, "ticker": ticker, "close": inputs["close"]})
-        for name, array in values.items():
-            full = np.full(len(dates), np.nan)
-            full[valid] = array
-            part[name] = full
-        parts.append(part[keep])
-    if not parts:
-        none = Reports.none() if model.reports else None
-        probe = _compute(model, {c: np.empty(0) for c in columns}, np.empty(0, "M8[ns]"), none)
-        empty = {"date": pd.DatetimeIndex([]), "ticker": np.empty(0, object), "close": np.empty(0)}
-        return pd.DataFrame(empty | probe)
-    states = pd.concat(parts, ignore_index=True)
-    return states.sort_values(["date", "ticker"], kind="stable", ignore_index=True)
+    codes, tickers = pd.factorize(market_data["ticker"], sort=True)
+    dates = market_data["date"].to_numpy("datetime64[ns]")
+    order = np.lexsort((dates, codes))
+    codes, dates = codes[order], dates[order]
+    columns = dict.fromkeys(["close", *model.inputs])
+    inputs = {c: market_data[c].to_numpy(np.float64)[order] for c in columns}
+    valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
+    wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
+    none = Reports.none() if model.reports else None
+    nothing = _compute(model, {c: v[:0] for c, v in inputs.items()}, dates[:0], none)
+    features = {name: np.full(len(dates), np.nan) for name in nothing}
+    bounds = np.searchsorted(codes, np.arange(len(tickers) + 1))
+    for ticker, begin, end in zip(tickers, bounds, bounds[1:], strict=False):
+        if wanted[begin:end].any():
+            rows = begin + np.flatnonzero(valid[begin:end])
+            bars = {c: v[rows] for c, v in inputs.items()}
+            reports = reports_of(str(ticker), commitments) if model.reports else None
+            for name, array in _features(model, bars, dates[rows], months, reports, ticker).items():
+                features[name][rows] = array
+    keep = np.flatnonzero(wanted)
+    keep = keep[np.lexsort((codes[keep], dates[keep]))]
+    states = {"date": dates, "ticker": np.asarray(tickers, object)[codes], "close": inputs["close"]}
+    rounded = {name: round_significant(array[keep]) for name, array in features.items()}
+    return pd.DataFrame({name: array[keep] for name, array in states.items()} | rounded)
 
 
 def _compute(
@@ -105,52 +105,52 @@ def _compute(
     return {"vol_63": volatility(bars["close"]), **features}
 
 
-def _features_by_month(
+def _features(
     model: TradingModel,
     bars: Bars,
     dates: Dates,
     months: pd.DatetimeIndex,
-    ticker: str,
     reports: Reports | None,
+    ticker: str,
 ) -> dict[str, Array]:
-    """Features on the bars of ``months``, NaN elsewhere; each month from its own window."""
-    need, reach = bars_needed(model), months_needed(model)
+    """Features on the bars of ``months``, shape ``(n_bars,)``; each year from its own window."""
+    need, reach = bars_needed(model), months_covering(bars_needed(model))
     one_pass = model.slice_stable and reports is None
     whole: dict[str, Array] | None = None
     out: dict[str, Array] = {}
-    begins = months.to_numpy().astype("datetime64[M]")
-    edges = np.stack([begins - reach, begins, begins + 1], axis=1).astype("datetime64[ns]")
-    bounds = np.searchsorted(dates, edges)
-    for month, (mapped, start, stop) in zip(months, bounds, strict=True):
+    for year in sorted(set(months.year)):
+        in_year = months[months.year == year]
+        new_year = pd.Timestamp(year=year, month=1, day=1)
+        edges = [shift(new_year, -reach), new_year, in_year[0], shift(in_year[-1], 1)]
+        mapped, anchor, start, stop = np.searchsorted(dates, np.array(edges, "datetime64[ns]"))
         if start == stop:
             continue
-        first = max(mapped, start - need)
-        if one_pass and (first == 0 or first == start - need):
-            if whole is None:
-                whole = _compute(model, bars, dates, None)
+        first = max(mapped, anchor - need)
+        if one_pass and (first == 0 or first == anchor - need):
+            whole = whole or _compute(model, bars, dates, None)
             values = {name: array[start:stop] for name, array in whole.items()}
         else:
             window = {c: v[first:stop] for c, v in bars.items()}
-            known = reports and reports.since(shift(month, -report_months(model)))
+            known = reports and reports.since(shift(new_year, -months_of_reports(model.reports)))
             made = _compute(model, window, dates[first:stop], known)
-            values = {n: a[start - first :] for n, a in made.items()}
+            values = {name: array[start - first :] for name, array in made.items()}
         for name, array in values.items():
-            if array.shape != (stop - start,):
-                raise ModelError(
-                    f"{model.name}: feature {name!r} of {ticker} in {month:%Y-%m} has shape "
-                    f"{array.shape}, not one value per bar; return arrays as long as the bars"
-                )
-            if np.isinf(array).any():
-                when = pd.Timestamp(dates[start + int(np.argmax(np.isinf(array)))])
-                raise ModelError(
-                    f"{model.name}: feature {name!r} of {ticker} is infinite on {when:%Y-%m-%d}; "
-                    "guard the division in features()"
-                )
-            target = out.setdefault(name, np.full(len(dates), np.nan))
-            target[start:stop] = round_significant(array)
-    if not out:
-        out = {
-            name: np.full(len(dates), np.nan)
-            for name in _compute(model, {c: v[:0] for c, v in bars.items()}, dates[:0], reports)
-        }
+            _hold_to_contract(model, name, array, dates[start:stop], ticker)
+            out.setdefault(name, np.full(len(dates), np.nan))[start:stop] = array
     return out
+
+
+def _hold_to_contract(
+    model: TradingModel, name: str, array: Array, dates: Dates, ticker: str
+) -> None:
+    if array.shape != dates.shape:
+        raise ModelError(
+            f"{model.name}: feature {name!r} of {ticker} in {pd.Timestamp(dates[0]):%Y} has shape "
+            f"{array.shape}, not one value per bar; return arrays as long as the bars"
+        )
+    if np.isinf(array).any():
+        when = pd.Timestamp(dates[int(np.argmax(np.isinf(array)))])
+        raise ModelError(
+            f"{model.name}: feature {name!r} of {ticker} is infinite on {when:%Y-%m-%d}; "
+            "guard the division in features()"
+        )

@@ -12,6 +12,7 @@ from hawk_assets.core.model import Array
 
 _SEED_ERROR = 1e3
 _TOLERANCE = 1e-9
+_FLAT = 1e-9
 
 
 def recursive_warmup(first_value: int, alpha: float) -> int:
@@ -58,3 +59,32 @@ def rsi(close: Array, span: int) -> Array:
 def relative_gap(value: Array, reference: Array) -> Array:
     """``value / reference - 1`` to 12 decimals, so that equal levels compare as equal."""
     return np.asarray(np.round(value / reference - 1.0, 12), dtype=np.float64)
+
+
+def past_return(close: Array, start: int, stop: int) -> Array:
+    """Log return from ``start`` to ``stop`` bars back; NaN for the first ``start`` bars."""
+    out = np.full(len(close), np.nan)
+    price = np.log(close)
+    if len(close) > start:
+        out[start:] = price[start - stop : len(price) - stop] - price[: len(price) - start]
+    return out
+
+
+def percent_b(close: Array, span: int, width: float) -> Array:
+    """Where the close is within its Bollinger band: 0 at the lower edge, 1 at the upper.
+
+    The band is the mean of ``span`` closes and ``width`` population standard deviations around it.
+    To 12 decimals, so that a close on an edge is on it; each value depends on its own ``span``
+    closes only, bit for bit. Source: John Bollinger, Bollinger on Bollinger Bands, 2001.
+
+    :return: NaN for the first ``span - 1`` bars; 0.5 where the band has no width
+    """
+    out = np.full(len(close), np.nan)
+    if len(close) < span:
+        return out
+    windows = np.lib.stride_tricks.sliding_window_view(close, span)
+    middle, half = windows.mean(axis=1), width * windows.std(axis=1)
+    flat = half <= _FLAT * middle
+    place = (close[span - 1 :] - middle + half) / np.where(flat, 1.0, 2 * half)
+    out[span - 1 :] = np.where(flat, 0.5, np.round(place, 12))
+    return out

@@ -5,35 +5,25 @@ on the tick after it requested the output; with many models feeding one book, th
 stale in silence. ``InputsNewer`` asks the event log instead (see ``staleness``).
 """
 
-import weakref
-from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import numpy as np
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._record import record
 
 from hawk_assets.orchestration.plan import Key, Output
-from hawk_assets.orchestration.staleness import History, read_history, to_make
-
-STEP_TABLES = {
-    "performance_metrics": ("performance_timeseries",),
-    "combined_metrics": ("combined_performance",),
-}
-_TICKS: "weakref.WeakKeyDictionary[AssetGraphView, dict[Key, History]]" = (
-    weakref.WeakKeyDictionary()
-)
+from hawk_assets.orchestration.staleness import read_history, to_request
 
 
 @record
 class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
-    """True for the months that are stale and lack nothing: see ``staleness.to_make``.
-
-    A table of the same step that will be made on this tick counts as made again, since one run
-    makes both; any other input is waited for.
-    """
+    """True for the months that are stale, lack nothing and wait for nothing: ``to_request``."""
 
     output: Output
 
@@ -46,41 +36,59 @@ class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
         return "inputs_newer"
 
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
-        view, output = context.asset_graph_view, self.output
-        months = context.partitions_def.get_partition_keys(view.effective_dt)
-        requested = {
-            source.key: np.isin(months, list(subset.expensively_compute_partition_keys()))
-            for source in output.inputs
-            if (subset := context.request_subsets_by_key.get(dg.AssetKey(source.key)))
-            and source.key[0] in STEP_TABLES.get(output.key[0], ())
-        }
-        stale = to_make([output], _history(view, output, months), requested)[output.key]
-        subset = view.get_subset_from_partition_keys(
-            context.key, context.partitions_def, set(np.asarray(months)[stale])
+        months = _requests(context)[self.output.key]
+        subset = context.asset_graph_view.get_subset_from_partition_keys(
+            context.key, context.partitions_def, months
         )
         return AutomationResult(context, subset.compute_intersection(context.candidate_subset))
 
 
-def _history(view: AssetGraphView, output: Output, months: list[str]) -> Mapping[Key, History]:
-    """The events of a table and its inputs, read once per tick for all conditions."""
-    known = _TICKS.setdefault(view, {})
-    wanted = [output.key, *(source.key for source in output.inputs)]
-    if missing := [key for key in wanted if key not in known]:
-        known |= read_history(view.instance, missing, months)
-    return known
+_TICKS: "WeakKeyDictionary[AssetGraphView, dict[Key, set[str]]]" = WeakKeyDictionary()
+
+
+def _requests(context: AutomationContext[dg.AssetKey]) -> dict[Key, set[str]]:
+    """What this tick asks for, found once for all its conditions; a view lives for one tick."""
+    view = context.asset_graph_view
+    if view not in _TICKS:
+        months = np.asarray(context.partitions_def.get_partition_keys(view.effective_dt))
+        tables = _tables(view.asset_graph)
+        keys = {key for o in tables for key in (o.key, *(i.key for i in o.inputs))}
+        # Runs first: what one of them makes in between counts as made, not as failed.
+        runs = view.instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+        history = read_history(view.instance, keys, list(months))
+        running = {key: its.in_progress(runs) for key, its in history.items()}
+        requests = to_request(tables, history, running)
+        _TICKS[view] = {key: set(months[flags].tolist()) for key, flags in requests.items()}
+    return _TICKS[view]
+
+
+def _tables(graph: BaseAssetGraph) -> list[Output]:
+    """The tables of which this code location knows the inputs, each after these.
+
+    Tables of other services are among them: they carry their condition as external assets, which
+    this location does not run, but waits for.
+    """
+    found = {
+        condition.output.key: condition.output
+        for key in graph.get_all_asset_keys()
+        if (root := graph.get(key).automation_condition)
+        for condition in root.children
+        if isinstance(condition, InputsNewer)
+    }
+    reads = {key: {i.key for i in o.inputs} - {key} for key, o in found.items()}
+    return [found[key] for key in TopologicalSorter(reads).static_order() if key in found]
 
 
 def refresh_when_stale(output: Output) -> dg.AutomationCondition[dg.AssetKey]:
     """The condition on every table but the raw data.
 
-    A stale month runs once nothing it reads is on its way. A failed model therefore asks for
-    nothing downstream of itself, and for nothing again until its own inputs change; its neighbours
-    go on. Where the stage itself decides what to do without a model, its table is not waited for.
+    A failed model asks for nothing downstream of itself, and for nothing again until its own inputs
+    change; its neighbours go on. Where the stage itself decides what to do without a model, its
+    table is not waited for.
     """
-    condition = dg.AutomationCondition
-    return (
-        InputsNewer(output=output) & ~condition.any_deps_in_progress() & ~condition.in_progress()
-    ).with_label("an input is newer")
+    return (InputsNewer(output=output) & ~dg.AutomationCondition.in_progress()).with_label(
+        "an input is newer"
+    )
 
 
 def build_automation(service: str, seconds: int = 30) -> dg.AutomationConditionSensorDefinition:

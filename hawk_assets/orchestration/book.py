@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pandas as pd
+
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.runner import latest_months
+from hawk_assets.orchestration.plan import Key
 from hawk_assets.simulation.positions import last_positions
 
 
@@ -13,63 +15,65 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     """The target of the latest session beside what the simulated account holds.
 
     ``orders`` are the pending trades, as fractions of the portfolio: decided at the close of
-    ``session``, executed at the next one.
+    ``session``, executed at the next one; ``held_on`` is the close at which ``held`` was held, None
+    before the first trade can have been made. ``metrics`` are those since the start.
 
     :raises MissingMonthError: there is no book yet
     """
-    tables = pipeline.tables
-    months = latest_months(pipeline, ("combined_insights",))
-    if not len(months):
+    insights = _latest(pipeline, ("combined_insights",))
+    if insights.empty:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
-    insights = tables.read(("combined_insights",), months)
     session = sessions_of(insights["date"])[-1]
     target = insights[insights["date"] == session].set_index("ticker")["weight"]
-    timeseries = tables.read(("combined_performance",), months, missing_ok=True)
-    held = {}
-    if len(timeseries):
-        value = float(timeseries["portfolio_value"].iloc[-1])
-        held = {t: v / value for t, v in last_positions(timeseries).items() if t != "cash"}
-    tickers = sorted({t for t, w in target.items() if w} | set(held))
-    weights = tables.read(("weights",), months).sort_values("model")
-    weights = weights[weights["month"] == months[-1]]
-    rows = []
-    for row in weights.itertuples():
-        metrics = _since_start(pipeline, ("performance_metrics", str(row.model)))
-        rows.append(
-            {
-                "model": row.model,
-                "weight": float(row.weight),
-                "reason": row.reason,
-                "metrics": metrics,
-            }
-        )
-    combined = _since_start(pipeline, ("combined_metrics",))
-    rows.append({"model": "combined", "weight": None, "reason": "", "metrics": combined})
+    account = _latest(pipeline, ("combined_performance",))
+    held: dict[str, float] = {}
+    if len(account):
+        value = float(account["portfolio_value"].iloc[-1])
+        held = {t: v / value for t, v in last_positions(account).items() if t != "cash"}
+    month = session.to_period("M").to_timestamp()
+    weights = pipeline.tables.read(("weights",), pd.DatetimeIndex([month])).sort_values("model")
     first = weights.iloc[0]
+    models = [
+        {
+            "model": str(row.model),
+            "weight": float(row.weight),
+            "reason": str(row.reason),
+            "metrics": _since_start(pipeline, ("performance_metrics", str(row.model))),
+        }
+        for row in weights.itertuples()
+    ]
+    combined = _since_start(pipeline, ("combined_metrics",))
+    models.append({"model": "combined", "weight": None, "reason": "", "metrics": combined})
     return {
         "session": f"{session:%Y-%m-%d}",
-        "month": f"{months[-1]:%Y-%m}",
-        "objective": first["objective"],
-        "solver": first["solver"],
-        "status": first["status"],
-        "rung": first["rung"],
+        "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,
+        "month": f"{month:%Y-%m}",
+        **{name: str(first[name]) for name in ("objective", "solver", "status", "rung")},
         "orders": [
             {
-                "ticker": t,
-                "target": float(target.get(t, 0.0)),
-                "held": float(held.get(t, 0.0)),
-                "order": float(target.get(t, 0.0) - held.get(t, 0.0)),
+                "ticker": ticker,
+                "target": float(target.get(ticker, 0.0)),
+                "held": held.get(ticker, 0.0),
+                "order": float(target.get(ticker, 0.0)) - held.get(ticker, 0.0),
             }
-            for t in tickers
+            for ticker in sorted({t for t, w in target.items() if w} | set(held))
         ],
-        "models": rows,
+        "models": models,
     }
 
 
-def _since_start(pipeline: Pipeline, key: tuple[str, ...]) -> dict[str, float]:
-    months = latest_months(pipeline, key)
-    if not len(months):
+def _latest(pipeline: Pipeline, key: Key) -> pd.DataFrame:
+    """The last stored month of a table that holds rows; no rows at all where none does."""
+    tables = pipeline.tables
+    for month in reversed(tables.months(key)):
+        if tables.rows(key, month):
+            return tables.read(key, pd.DatetimeIndex([month]))
+    return pd.DataFrame()
+
+
+def _since_start(pipeline: Pipeline, key: Key) -> dict[str, float]:
+    metrics = _latest(pipeline, key)
+    if metrics.empty:
         return {}
-    metrics = pipeline.tables.read(key, months)
     metrics = metrics[metrics["window"] == "since_start"]
     return {str(k): float(v) for k, v in zip(metrics["metric"], metrics["value"], strict=True)}

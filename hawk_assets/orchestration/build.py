@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.model import TradingModel
@@ -51,6 +52,11 @@ class Pipeline:
     def months(self) -> list[str]:
         """All partition keys, ascending."""
         return list(self.partitions.get_partition_keys())
+
+
+def _day_after(end: pd.Timestamp | None) -> pd.Timestamp | None:
+    """The first day that is not part of the history; None where that is for the clock to say."""
+    return shift(end, 1) if end is not None and shift(end, 1) < pd.Timestamp.now() else None
 
 
 def build_defs(service: str | None = None, **overrides: Any) -> dg.Definitions:
@@ -111,9 +117,7 @@ def build_pipeline(
     available = {
         "tables": tables,
         "io_manager": ParquetIOManager(tables, outputs),
-        "source": open_source(
-            settings.market_data, settings.start, settings.end and shift(settings.end, 1)
-        ),
+        "source": open_source(settings.market_data, settings.start, _day_after(settings.end)),
         **(resources or {}),
     }
     defs = dg.Definitions(

@@ -1,15 +1,14 @@
-"""Dagster's event log storages, writing the asset events of a batch in one transaction.
+"""Dagster's event log storages, made for thousands of months in one run.
 
 Stock Dagster stores a backfill of 20 years and 33 assets event by event: 200 seconds on SQLite, 510
-on PostgreSQL, around 5 seconds of arithmetic. ``dagster.yaml`` names these classes instead; they
+on PostgreSQL, around 5 seconds of arithmetic. ``dagster.yaml`` names these classes instead. They
 write the rows that stock Dagster writes, and everything it reads stays as it is. Batches only form
 in processes that have ``DAGSTER_EVENT_BATCH_SIZE`` set.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from threading import RLock
 from typing import Any
@@ -28,19 +27,20 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 )
 from dagster._serdes import serialize_value
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.event import listen
+from sqlalchemy.pool import StaticPool
 
 from hawk_assets.core.errors import SettingsError
 
-_ENGINES = 32
+_OPEN_DATABASES = 16
 Rows = list[dict[str, Any]]
 
 
 class BatchedAssetEvents:
-    """``store_event_batch`` for storages that keep an index of asset events."""
+    """``store_event_batch`` in one transaction, for storages that keep an index of asset events."""
 
     def store_event_batch(self: Any, events: Sequence[EventLogEntry]) -> None:
-        for together, stretch in groupby(events, key=_written_together):
+        for (together, _), stretch in groupby(events, lambda e: (_is_batchable(e), e.run_id)):
             if together:
                 self._store_together(list(stretch))
             else:
@@ -48,7 +48,7 @@ class BatchedAssetEvents:
                     self.store_event(event)
 
     def _store_together(self: Any, events: Sequence[EventLogEntry]) -> None:
-        """All or nothing: on an error Dagster stores the same events again, one by one."""
+        """All of them or none: on an error Dagster stores the same events again, one by one."""
         rows = [self._event_to_row(event) for event in events]
         insert = SqlEventLogStorageTable.insert().returning(
             SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
@@ -56,18 +56,17 @@ class BatchedAssetEvents:
         with self.index_transaction() as conn, self._mirrored(rows):
             ids = list(conn.execute(insert, rows).scalars())
             stored = list(zip(events, ids, strict=True))
-            about_assets = [(e, i) for e, i in stored if e.dagster_event.asset_key]
-            if about_assets:
-                self._store_asset_event_tags(conn, *zip(*about_assets, strict=True))
-            for event, event_id in _latest(about_assets):
-                self._store_asset_event(conn, event, event_id)
-            if checks := [row for event, i in stored for row in self._planned_checks(event, i)]:
+            if of_assets := [pair for pair in stored if pair[0].dagster_event.asset_key]:
+                self._store_asset_event_tags(conn, *zip(*of_assets, strict=True))
+                for event, event_id in _latest(of_assets):
+                    self._store_asset_event(conn, event, event_id)
+            if checks := [row for pair in stored for row in self._planned_check_rows(*pair)]:
                 conn.execute(AssetCheckExecutionsTable.insert(), checks)
 
-    def _planned_checks(self: Any, event: EventLogEntry, event_id: int) -> Rows:
+    def _planned_check_rows(self: Any, event: EventLogEntry, event_id: int) -> Rows:
         """What ``_store_asset_check_evaluation_planned`` stores, a row per partition.
 
-        The event is serialised once, not once per partition: it names all of them.
+        Dagster serialises the event, which names all partitions, anew for each of them.
         """
         if event.dagster_event_type != DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
             return []
@@ -82,16 +81,14 @@ class BatchedAssetEvents:
             "evaluation_event_timestamp": self._event_insert_timestamp(event),
             "evaluation_event_storage_id": event_id,
         }
-        return [
-            {**row, "partition": p} for p in (subset.get_partition_keys() if subset else [None])
-        ]
+        return [row | {"partition": p} for p in (subset.get_partition_keys() if subset else [None])]
 
     def _mirrored(self, rows: Rows) -> AbstractContextManager[None]:
-        """Keep the rows wherever else the storage keeps them, once the context ends well."""
+        """Keep the rows of a run wherever else the storage keeps them, if what follows succeeds."""
         return nullcontext()
 
 
-def _written_together(event: EventLogEntry) -> bool:
+def _is_batchable(event: EventLogEntry) -> bool:
     found = event.dagster_event
     if not found:
         return False
@@ -100,22 +97,27 @@ def _written_together(event: EventLogEntry) -> bool:
 
 
 def _latest(stored: Sequence[tuple[EventLogEntry, int]]) -> list[tuple[EventLogEntry, int]]:
-    """The last event of each asset and type: what is left of them in the table of assets.
+    """The last event of each asset and type, which is all that the table of assets keeps.
 
-    By asset key, so that two writers lock rows in the same order; then as they happened.
+    By asset, so that two writers lock its rows in the same order; then in the order of storage.
     """
     last = {(str(e.dagster_event.asset_key), e.dagster_event_type): (e, i) for e, i in stored}
     return [pair for _, pair in sorted(last.items(), key=lambda item: (item[0][0], item[1][1]))]
 
 
 class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
-    """SQLite: a database per run, and an index of asset events across runs."""
+    """SQLite: a database per run, and an index of asset events across runs.
+
+    The databases last used stay open. Dagster opens and closes them for every event, and each
+    closing copies the write-ahead log into the database and waits for the disk, twice. Between
+    those copies a power failure, not a killed process, may now lose the latest events.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._engine = lru_cache(_ENGINES)(self._new_engine)
-        self._known_indexes: set[str] = set()
+        self._engines: dict[str, Engine] = {}
+        self._found: set[tuple[str, str]] = set()
         super().__init__(*args, **kwargs)
-        # A batch writes to its run's database within the transaction of the index.
+        # A batch writes to the database of its run within the transaction of the index.
         self._db_lock = RLock()
 
     @classmethod
@@ -135,14 +137,21 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
             base_dir = os.path.join(home, "history", "runs")
         return cls(base_dir, inst_data=inst_data)
 
+    def store_event(self, event: EventLogEntry) -> None:
+        super().store_event(event)
+        self._announce(event.run_id)
+
     @contextmanager
     def _mirrored(self, rows: Rows) -> Iterator[None]:
-        with ExitStack() as runs:
-            by_run = sorted(rows, key=lambda row: row["run_id"])
-            for run_id, group in groupby(by_run, key=lambda row: row["run_id"]):
-                conn = runs.enter_context(self.run_connection(run_id))
-                conn.execute(SqlEventLogStorageTable.insert(), list(group))
+        run_id = rows[0]["run_id"]
+        with self.run_connection(run_id) as conn:
+            conn.execute(SqlEventLogStorageTable.insert(), rows)
             yield
+        self._announce(run_id)
+
+    def _announce(self, run_id: str) -> None:
+        # Whoever watches a run in the UI looks at this file, not at its write-ahead log.
+        os.utime(self.path_for_shard(run_id))
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -154,15 +163,41 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
             with engine.connect() as conn, conn.begin():
                 yield conn
 
-    def _new_engine(self, shard: str) -> Engine:
-        # An engine is kept, so that its compiled statements are; NullPool keeps no connection.
-        return create_engine(
-            self.conn_string_for_shard(shard),
-            poolclass=NullPool,
-            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
-        )
+    def _engine(self, shard: str) -> Engine:
+        """The engine of a database, its one connection open; the one not used longest is closed."""
+        engine = self._engines.pop(shard, None)
+        if engine is None:
+            engine = create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=StaticPool,
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+            )
+            listen(engine, "connect", lambda conn, _: conn.execute("PRAGMA synchronous=NORMAL"))
+        self._engines[shard] = engine
+        if len(self._engines) > _OPEN_DATABASES:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
+
+    def _close(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._close()
+
+    def wipe(self) -> None:
+        self._close()
+        super().wipe()
+
+    def has_table(self, table_name: str) -> bool:
+        return self._has(("table", table_name), super().has_table)
 
     def has_secondary_index(self, name: str) -> bool:
-        if name not in self._known_indexes and super().has_secondary_index(name):
-            self._known_indexes.add(name)
-        return name in self._known_indexes
+        return self._has(("index", name), super().has_secondary_index)
+
+    def _has(self, what: tuple[str, str], ask: Callable[[str], bool]) -> bool:
+        if what not in self._found and ask(what[1]):
+            self._found.add(what)
+        return what in self._found

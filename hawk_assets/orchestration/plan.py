@@ -68,7 +68,9 @@ class Output:
     @property
     def date_column(self) -> str:
         """The column that says which month a row belongs to."""
-        return next(c for c in ("date", "as_of", "month") if c in self.schema.columns)
+        return next(
+            c for c in ("date", "as_of", "month", "release_date") if c in self.schema.columns
+        )
 
     def code_version(self) -> str:
         """Changes with the code and parameters behind the numbers."""
@@ -91,7 +93,15 @@ def plan(
             "Adjusted daily open, high, low, close and volume per ticker, as the source gave them; "
             "NaN is a hole.",
             code=("hawk_assets.core.schemas",),
-        )
+        ),
+        Output(
+            ("commitments_of_traders",),
+            "market_data",
+            schemas.COMMITMENTS_OF_TRADERS,
+            "Weekly positions of commercial and other traders per futures contract, in the month "
+            "of their release.",
+            code=("hawk_assets.core.schemas",),
+        ),
     ]
     for name, model in models.items():
         own = (module_of(model).__name__, repr(model))
@@ -102,7 +112,14 @@ def plan(
                 schemas.MODEL_STATES,
                 f"Features of {name} per session and ticker, from {states.bars_needed(model)} "
                 "earlier bars at most; 10 significant digits.",
-                (Input(("market_data",), -states.months_needed(model)),),
+                (
+                    Input(("market_data",), -states.months_needed(model)),
+                    *(
+                        [Input(("commitments_of_traders",), -states.report_months(model))]
+                        if model.reports
+                        else []
+                    ),
+                ),
                 ("hawk_assets.core.states", *own),
                 ("TA-Lib",),
                 name,

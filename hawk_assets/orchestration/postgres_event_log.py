@@ -3,13 +3,13 @@
 from typing import Any
 
 from dagster_postgres.event_log import PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
+from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
 from hawk_assets.orchestration.event_log import BatchedAssetEvents
 
 
 class BatchedPostgresEventLogStorage(BatchedAssetEvents, PostgresEventLogStorage):
-    """PostgreSQL: one table, of which the index is a part."""
+    """PostgreSQL: one table of events, which is also the index."""
 
     @classmethod
     def from_config_value(
@@ -19,4 +19,5 @@ class BatchedPostgresEventLogStorage(BatchedAssetEvents, PostgresEventLogStorage
             inst_data=inst_data,
             postgres_url=pg_url_from_config(config_value),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            token_provider=get_token_provider_from_config(config_value),
         )

@@ -1,34 +1,36 @@
-"""Backfill, refresh and status: drives Dagster stage after stage, in this process.
+"""Backfill and refresh: drives Dagster stage after stage, in this process.
 
 A run per stage, because within one run a failed step takes along every later step, also those of
 models that did not fail.
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 import dagster as dg
 import numpy as np
-import pandas as pd
+from dagster._core.execution.plan.objects import ErrorSource
 
-from hawk_assets.core.errors import MissingMonthError, SettingsError
-from hawk_assets.core.sessions import key_of
+from hawk_assets.core.errors import HawkError, MissingMonthError, SettingsError
 from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.home import run_tags
+from hawk_assets.orchestration.outlook import look
 from hawk_assets.orchestration.plan import STAGES, Key, Output
-from hawk_assets.orchestration.source_watch import changed_months
-from hawk_assets.orchestration.staleness import Flags, newer_inputs, read_history, to_make
+from hawk_assets.orchestration.staleness import Flags
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+LEFT_OUT = "left out, because of "
 
 
 @dataclass(frozen=True)
 class StageRun:
     """What one run did.
 
+    :param made: months of tables
     :param failed: per table that was not made, why
+    :param warnings: what somebody should look at, such as a restated price
     """
 
     stage: str
@@ -37,41 +39,11 @@ class StageRun:
     made: int
     seconds: float
     failed: dict[Key, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TableStatus:
-    """One table against its inputs; months as partition keys.
-
-    :param stale: made, but an input is newer or will be, and why
-    :param missing: never made, though it can be
-    :param failed: the latest attempt made nothing
-    """
-
-    output: Output
-    made: list[str]
-    stale: list[str]
-    missing: list[str]
-    failed: list[str]
-    because: list[str]
-    code_changed: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 Report = Callable[[StageRun | str], None]
-
-
-def prepare_home(home: Path) -> None:
-    """Dagster's folder, with this project's instance settings unless it has its own.
-
-    :raises SettingsError: it cannot be made
-    """
-    config = Path(__file__).parents[2] / "dagster.yaml"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if config.exists() and not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").symlink_to(config)
-    except OSError as error:
-        raise SettingsError(f"DAGSTER_HOME={home} cannot be made: {error}") from None
+"""Told the name of a stage when it begins, and what came of it when it ends."""
 
 
 def select(outputs: Mapping[Key, Output], names: Iterable[str]) -> list[Output]:
@@ -87,7 +59,7 @@ def select(outputs: Mapping[Key, Output], names: Iterable[str]) -> list[Output]:
             if name in ("/".join(key), key[0], output.stage, output.model)
         }
         if not hits:
-            known = {n for k, o in outputs.items() for n in ("/".join(k), k[0], o.model) if n}
+            known = {n for k, o in outputs.items() for n in ("/".join(k), o.stage, o.model) if n}
             near = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see: hawk models"
             raise SettingsError(f"--select {name!r} is no stage, model or table; {hint}")
@@ -113,40 +85,6 @@ def month_range(pipeline: Pipeline, first: str | None, last: str | None) -> tupl
     return first, last
 
 
-def run_stage(
-    pipeline: Pipeline,
-    instance: dg.DagsterInstance,
-    outputs: Sequence[Output],
-    first: str,
-    last: str,
-) -> StageRun:
-    """Make tables of one stage for a range of months, in one Dagster run."""
-    began = perf_counter()
-    result = pipeline.job.execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(output.key) for output in outputs],
-        tags={RANGE_START: first, RANGE_END: last},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
-    made = {
-        tuple(e.asset_key.path) for e in result.get_asset_materialization_events() if e.asset_key
-    }
-    why = {
-        tuple(check.asset_key.path): check.description or "failed"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    }
-    step = [e.step_failure_data for e in result.all_events if e.is_step_failure]
-    reason = "the run failed"
-    if step and step[0].error:
-        reason = step[0].user_failure_data.description if step[0].user_failure_data else ""
-        reason = reason or step[0].error.to_string().strip()
-    failed = {o.key: why.get(o.key, reason) for o in outputs if o.key not in made}
-    events = len(result.get_asset_materialization_events())
-    return StageRun(outputs[0].stage, first, last, events, perf_counter() - began, failed)
-
-
 def backfill(
     pipeline: Pipeline,
     instance: dg.DagsterInstance,
@@ -155,7 +93,94 @@ def backfill(
     last: str,
     report: Report,
 ) -> dict[Key, str]:
-    """Make tables for a range of months, stage after stage.
+    """Make tables for a range of months, whether they are stale or not.
+
+    :return: the tables that were not made, and why
+    """
+    months = np.asarray(pipeline.months)
+    span = (months >= first) & (months <= last)
+    return _make(pipeline, instance, {output.key: span for output in outputs}, report)
+
+
+def refresh(
+    pipeline: Pipeline, instance: dg.DagsterInstance, report: Report, changed_code: bool = False
+) -> dict[Key, str]:
+    """Fetch what is new and make all that is due.
+
+    :param changed_code: also what was made by code that has changed since
+    :return: the tables that were not made, and why
+    :raises MissingMonthError: there is no history yet
+    """
+    outlook = look(pipeline, instance, changed_code)
+    if not any(table.made.any() for table in outlook.history.values()):
+        raise MissingMonthError("nothing has been made yet; run: hawk backfill")
+    return _make(pipeline, instance, outlook.due, report)
+
+
+def run_stage(
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    outputs: Sequence[Output],
+    first: str,
+    last: str,
+) -> StageRun:
+    """Make tables of one stage for a range of months, in one Dagster run.
+
+    :raises KeyboardInterrupt: the user has stopped it
+    """
+    began = perf_counter()
+    result = pipeline.job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(output.key) for output in outputs],
+        tags={RANGE_START: first, RANGE_END: last, **run_tags()},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    failures = [event for event in result.all_events if event.is_failure]
+    causes = [event.step_failure_data.error_source for event in failures if event.is_step_failure]
+    if ErrorSource.INTERRUPT in causes:
+        raise KeyboardInterrupt
+    made = [
+        (tuple(event.asset_key.path), event.step_materialization_data.materialization)
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    ]
+    keys = {key for key, _ in made}
+    bad = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    why = {
+        tuple(check.asset_key.path): check.description or "failed"
+        for check in bad
+        if check.severity == dg.AssetCheckSeverity.ERROR
+    }
+    warnings = [
+        f"restated: {month.metadata['restated_rows'].value} rows of {month.partition}, the first "
+        f"{month.metadata['first_restated'].value}"
+        for _, month in made
+        if "restated_rows" in month.metadata
+    ] + [
+        f"{check.asset_key.to_user_string()}: {check.description}"
+        for check in bad
+        if check.severity == dg.AssetCheckSeverity.WARN
+    ]
+    reason = _reason(failures)
+    return StageRun(
+        outputs[0].stage,
+        first,
+        last,
+        len(made),
+        perf_counter() - began,
+        {o.key: why.get(o.key, reason) for o in outputs if o.key not in keys},
+        warnings,
+    )
+
+
+def _make(
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    due: Mapping[Key, Flags],
+    report: Report,
+) -> dict[Key, str]:
+    """Make months of tables, stage after stage.
 
     What needs a table that has failed is left out and named; its neighbours go on.
 
@@ -163,129 +188,64 @@ def backfill(
     """
     failed: dict[Key, str] = {}
     for stage in STAGES:
-        wanted = []
-        for output in (o for o in outputs if o.stage == stage):
-            lost = [i.key for i in output.inputs if i.key in failed and not i.optional]
-            if lost:
-                failed[output.key] = f"left out: {'/'.join(lost[0])} has failed"
-            else:
-                wanted.append(output)
-        if wanted:
-            report(stage)
-            done = run_stage(pipeline, instance, wanted, first, last)
-            failed |= done.failed
-            report(done)
+        tables = [o for k, o in pipeline.outputs.items() if o.stage == stage and k in due]
+        for (_, first, last), together in sorted(_runs(tables, due, pipeline.months).items()):
+            ready = []
+            for output in together:
+                if lost := _lost(output, failed):
+                    why = failed[lost]
+                    named = why.startswith(LEFT_OUT)
+                    failed[output.key] = why if named else LEFT_OUT + "/".join(lost)
+                else:
+                    ready.append(output)
+            if ready:
+                report(stage)
+                done = run_stage(pipeline, instance, ready, first, last)
+                failed |= done.failed
+                report(done)
     return failed
 
 
-def refresh(
-    pipeline: Pipeline, instance: dg.DagsterInstance, report: Report, changed_code: bool = False
-) -> dict[Key, str]:
-    """Fetch what is new and make everything that is stale, stage after stage.
+def _lost(output: Output, failed: Container[Key]) -> Key | None:
+    """An input without which there is nothing to make; of optional ones, one is enough."""
+    required = [i.key for i in output.inputs if not i.optional and i.key != output.key]
+    optional = [i.key for i in output.inputs if i.optional]
+    lost = [key for key in required if key in failed]
+    if optional and all(key in failed for key in optional):
+        lost.append(optional[0])
+    return lost[0] if lost else None
 
-    :param changed_code: also what was made by code that has changed since
-    :return: the tables that were not made, and why
+
+def _runs(
+    tables: Sequence[Output], due: Mapping[Key, Flags], months: Sequence[str]
+) -> dict[tuple[int, str, str], list[Output]]:
+    """Which tables of a stage are made together, by order, first and last month.
+
+    One run makes one unbroken stretch of months. A table goes into the same run as the table of the
+    stage that it reads, or where their months differ, into a later one.
     """
-    failed: dict[Key, str] = {}
-    seeds = _seeds(pipeline, instance, changed_code)
-    for stage in STAGES:
-        history = read_history(instance, pipeline.outputs, pipeline.months)
-        stage_outputs = [o for o in pipeline.outputs.values() if o.stage == stage]
-        own = {o.key: seeds[o.key] for o in stage_outputs if o.key in seeds}
-        groups: dict[tuple[str, str], list[Output]] = {}
-        for key, months in to_make(stage_outputs, history, own).items():
-            for span in _spans(months, pipeline.months):
-                groups.setdefault(span, []).append(pipeline.outputs[key])
-        for (first, last), wanted in sorted(groups.items(), key=lambda group: group[0]):
-            report(stage)
-            done = run_stage(pipeline, instance, wanted, first, last)
-            failed |= done.failed
-            report(done)
-    return failed
+    together: dict[tuple[int, str, str], list[Output]] = {}
+    for output in tables:
+        read = [i.key for i in output.inputs if i.key in due and i.key != output.key]
+        of_stage = [key for key in read if any(key == t.key for t in tables)]
+        after = int(any((due[key] != due[output.key]).any() for key in of_stage))
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], due[output.key].astype(int), [0]])))
+        for begin, end in edges.reshape(-1, 2):
+            together.setdefault((after, months[begin], months[end - 1]), []).append(output)
+    return together
 
 
-def status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableStatus]:
-    """Every table against its inputs, the source included; exactly what ``refresh`` would make."""
-    history = read_history(instance, pipeline.outputs, pipeline.months)
-    months = np.asarray(pipeline.months)
-    news = _source_news(pipeline, instance)
-    coming = to_make(pipeline.outputs.values(), history, news)
-    found = []
-    for key, output in pipeline.outputs.items():
-        made = history[key].made > 0
-        newer = newer_inputs(output, history)
-        because = [f"{'/'.join(k)} is newer" for k in newer]
-        if key in news and news[key].any():
-            because.append("the source has other data")
-        elif not newer and (coming[key] & made).any():
-            because.append("an input will be made again")
-        changed = _changed_code(pipeline, instance, output)
-        found.append(
-            TableStatus(
-                output,
-                made=list(months[made]),
-                stale=list(months[made & coming[key]]),
-                missing=list(months[~made & coming[key]]),
-                failed=list(months[history[key].failed & ~coming[key]]),
-                because=because,
-                code_changed=list(months[changed & made]),
-            )
-        )
-    return found
-
-
-def _seeds(
-    pipeline: Pipeline, instance: dg.DagsterInstance, changed_code: bool
-) -> dict[Key, Flags]:
-    if not instance.get_latest_materialization_event(dg.AssetKey("market_data")):
-        raise MissingMonthError("nothing has been made yet; run: hawk backfill")
-    seeds = _source_news(pipeline, instance)
-    if changed_code:
-        for key, output in pipeline.outputs.items():
-            seeds[key] = seeds.get(key, False) | _changed_code(pipeline, instance, output)
-    return seeds
-
-
-def _source_news(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[Key, Flags]:
-    changed = changed_months(pipeline.source, instance, pipeline.partitions)
-    flags = np.zeros(len(pipeline.months), bool)
-    if changed:
-        flags[pipeline.months.index(key_of(min(changed))) :] = True
-    return {("market_data",): flags}
-
-
-def _changed_code(pipeline: Pipeline, instance: dg.DagsterInstance, output: Output) -> Flags:
-    """Months whose latest materialisation was made by another version of the code."""
-    storage = instance.event_log_storage
-    key = dg.AssetKey(output.key)
-    ids = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
-    now = output.code_version()
-    flags = np.zeros(len(pipeline.months), bool)
-    if not ids:
-        return flags
-    versions: dict[str, str] = {}
-    for record in storage.fetch_materializations(
-        dg.AssetRecordsFilter(key, storage_ids=list(ids.values())), limit=len(ids)
-    ).records:
-        tags = record.asset_materialization.tags or {}
-        versions[str(record.partition_key)] = tags.get("dagster/code_version", now)
-    for i, month in enumerate(pipeline.months):
-        flags[i] = versions.get(month, now) != now
-    return flags
-
-
-def _spans(flags: Flags, months: Sequence[str]) -> list[tuple[str, str]]:
-    """First and last month of each unbroken stretch."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
-    return [(months[a], months[b - 1]) for a, b in edges.reshape(-1, 2)]
-
-
-def latest_months(pipeline: Pipeline, key: Key, count: int = 1) -> pd.DatetimeIndex:
-    """The last stored months of a table that hold rows, ascending."""
-    found: list[pd.Timestamp] = []
-    for month in reversed(pipeline.tables.months(key)):
-        if pipeline.tables.rows(key, month):
-            found.append(month)
-        if len(found) == count:
-            break
-    return pd.DatetimeIndex(found[::-1])
+def _reason(failures: Iterable[dg.DagsterEvent]) -> str:
+    """Why a run failed: in its own words what the user can put right, anything else in a line."""
+    known = {error.__name__ for error in HawkError.__subclasses__()}
+    for event in failures:
+        failure = event.step_failure_data if event.is_step_failure else event.job_failure_data
+        if (stated := getattr(failure, "user_failure_data", None)) and stated.description:
+            return str(stated.description)
+        error = failure.error
+        while error and error.cause:
+            error = error.cause
+        if error:
+            text = error.message.strip()
+            return text.partition(": ")[2] if error.cls_name in known else text
+    return "the run made nothing of it"

@@ -10,28 +10,9 @@ from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.sources.base import MarketDataSource
 
 MARKET_DATA = dg.AssetKey("market_data")
+RAW_DATA = (MARKET_DATA, dg.AssetKey("commitments_of_traders"))
 SOURCE_VERSION = "source_version"
 WATCHED_MONTHS = 13
-
-
-def stored_versions(
-    instance: dg.DagsterInstance, months: pd.DatetimeIndex
-) -> dict[pd.Timestamp, str]:
-    """The source's version of each month at the time market_data was last made from it."""
-    storage = instance.event_log_storage
-    ids = storage.get_latest_storage_id_by_partition(
-        MARKET_DATA, dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of(m) for m in months}
-    )
-    if not ids:
-        return {}
-    records = storage.fetch_materializations(
-        dg.AssetRecordsFilter(MARKET_DATA, storage_ids=list(ids.values())), limit=len(ids)
-    ).records
-    found = {}
-    for record in records:
-        version = record.asset_materialization.metadata.get(SOURCE_VERSION)
-        found[pd.Timestamp(record.partition_key)] = str(version.value) if version else ""
-    return found
 
 
 def changed_months(
@@ -40,60 +21,81 @@ def changed_months(
     partitions: dg.MonthlyPartitionsDefinition,
     watched: int = WATCHED_MONTHS,
 ) -> Mapping[pd.Timestamp, str]:
-    """Months of which the source holds something else than market_data does, and its version.
+    """Months of which the source holds something else than market_data does.
 
     Only the latest ``watched`` months are compared, so that a poll does not grow with the history;
-    an older restatement is refreshed with ``hawk backfill --from``.
+    an older restatement is refreshed with ``hawk backfill --from``. A month of which the source
+    holds nothing any more is no news: what is stored stays.
 
-    :return: ascending; empty when nothing has changed
+    :return: ascending; for each month what tells this news from all other: the version offered and
+        the materialisation it is to replace. Empty when nothing has changed.
     """
     months = months_of(list(partitions.get_partition_keys())[-watched:])
-    stored = stored_versions(instance, months)
-    offered = source.versions(months)
-    return {m: v for m, v in sorted(offered.items()) if stored.get(m) != v}
+    stored = _stored(instance, months)
+    changed = {}
+    for month, offered in sorted(source.versions(months).items()):
+        version, storage_id = stored.get(month, ("", 0))
+        if offered != version:
+            changed[month] = f"{offered} for {storage_id}"
+    return changed
+
+
+def _stored(
+    instance: dg.DagsterInstance, months: pd.DatetimeIndex
+) -> dict[pd.Timestamp, tuple[str, int]]:
+    """The source's version of each month when market_data was last made, and its storage id."""
+    storage = instance.event_log_storage
+    ids = storage.get_latest_storage_id_by_partition(
+        MARKET_DATA, dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of(m) for m in months}
+    )
+    if not ids:
+        return {}
+    found = {}
+    for record in storage.fetch_materializations(
+        dg.AssetRecordsFilter(MARKET_DATA, storage_ids=list(ids.values())), limit=len(ids)
+    ).records:
+        made = record.asset_materialization
+        version = made.metadata.get(SOURCE_VERSION) if made else None
+        text = str(version.value) if version else ""
+        found[pd.Timestamp(record.partition_key)] = text, record.storage_id
+    return found
 
 
 def build_source_sensor(
     partitions: dg.MonthlyPartitionsDefinition, seconds: int = 60
 ) -> dg.SensorDefinition:
-    """Requests market_data from the first changed month to the open one, in one run, once.
+    """Requests the raw data from the first changed month to the open one, in one run, once.
 
-    The run key holds the versions seen: the same news twice is one run, and a correction of a
-    correction is another.
+    It has no memory of its own: what was seen before is on the materialisations. The run key is
+    the news, so that the same news seen twice is one run; a correction of a correction is another,
+    even one that brings back what was there before. A source that cannot be read fails the tick,
+    with its error, and the next tick asks again.
     """
 
     @dg.sensor(
         name="new_market_data",
-        target=dg.AssetSelection.assets(MARKET_DATA),
+        target=dg.AssetSelection.assets(*RAW_DATA),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={"source"},
         description="Polls the source for new sessions and restated months.",
     )
-    def new_market_data(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def new_market_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         source = context.resources.source
-        changed = changed_months(source, context.instance, partitions)
-        latest = source.latest_session()
-        if not changed:
-            return dg.SkipReason(
-                f"nothing new since {latest:%Y-%m-%d}" if latest else "no data yet"
-            )
-        keys = list(partitions.get_partition_keys())
         if not context.instance.get_latest_materialization_event(MARKET_DATA):
             return dg.SkipReason("the history is not there yet; run: hawk backfill")
-        first = key_of(min(changed))
-        versions = ",".join(f"{key_of(m)}={v}" for m, v in changed.items())
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(
-                    run_key=f"{versions}",
-                    tags={
-                        "dagster/asset_partition_range_start": first,
-                        "dagster/asset_partition_range_end": keys[-1],
-                    },
-                )
-            ],
-            cursor=f"{latest:%Y-%m-%d} {versions}",
+        changed = changed_months(source, context.instance, partitions)
+        if not changed:
+            latest = source.latest_session()
+            return dg.SkipReason(
+                f"nothing new since {latest:%Y-%m-%d}" if latest else "the source holds no bars"
+            )
+        return dg.RunRequest(
+            run_key=", ".join(f"{key_of(month)}: {news}" for month, news in changed.items()),
+            tags={
+                "dagster/asset_partition_range_start": key_of(min(changed)),
+                "dagster/asset_partition_range_end": list(partitions.get_partition_keys())[-1],
+            },
         )
 
     return new_market_data

@@ -255,9 +255,9 @@ def _bars(table: pa.Table, path: Path) -> pd.DataFrame:
         except pa.ArrowInvalid:
             texts = table[name].to_pylist()
             row = next(i for i, text in enumerate(texts) if not _is_number(text))
-            day, ticker = frame.loc[row, ["date", "ticker"]]
+            day, ticker = str(frame["date"].iloc[row])[:10], frame["ticker"].iloc[row]
             raise DataError(
-                f"{path}: {ticker} on {str(day)[:10]}: {name} {texts[row]!r} is not a number; "
+                f"{path}: {ticker} on {day}: {name} {texts[row]!r} is not a number; "
                 "correct it, or leave the field empty for a hole"
             ) from None
     return frame

@@ -1,4 +1,4 @@
-"""market_data: the source's rows as they are, held against the schema."""
+"""market_data, commitments_of_traders: the source's rows as they are, held to the schema."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,16 +14,30 @@ from hawk_assets.orchestration.source_watch import MARKET_DATA, SOURCE_VERSION
 
 def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        yield run.outputs[0], lambda: _fetch(run)
+        market_data, commitments = run.outputs
+        if market_data in run.selected:
+            yield market_data, lambda: _fetch_market_data(run, market_data)
+        if commitments in run.selected:
+            yield commitments, lambda: _fetch_commitments(run)
 
-    return build_stage("market_data", outputs, partitions, body, {"source"})
+    return build_stage("market_data", outputs, partitions, body, ["source"])
 
 
-def _fetch(run: Stage) -> pd.DataFrame:
+def _fetch_commitments(run: Stage) -> pd.DataFrame:
+    source = run.context.resources.source
+    frame: pd.DataFrame = source.fetch_commitments_of_traders(*_span(run))
+    return frame
+
+
+def _span(run: Stage) -> tuple[pd.Timestamp, pd.Timestamp]:
+    return run.months[0], shift(run.months[-1], 1)
+
+
+def _fetch_market_data(run: Stage, output: Output) -> pd.DataFrame:
     source = run.context.resources.source
     versions = source.versions(run.months)
-    fetched = source.fetch_market_data(run.months[0], shift(run.months[-1], 1))
-    stored = run.tables.read(run.outputs[0].key, run.months, missing_ok=True)
+    fetched: pd.DataFrame = source.fetch_market_data(*_span(run))
+    stored = run.tables.read(output.key, run.months, missing_ok=True)
     restated = restated_rows(stored, fetched)
     notes: dict[pd.Timestamp, Figures] = {}
     for month in run.months:

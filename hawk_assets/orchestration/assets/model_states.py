@@ -18,7 +18,10 @@ def build(
 ) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
         market_data = run.read(("market_data",))
+        reads_reports = any(models[str(output.model)].reports for output in run.selected)
+        commitments = run.read(("commitments_of_traders",)) if reads_reports else None
         for output in run.selected:
-            yield output, partial(build_states, models[str(output.model)], market_data, run.months)
+            model = models[str(output.model)]
+            yield output, partial(build_states, model, market_data, run.months, commitments)
 
     return build_stage("model_states", outputs, partitions, body)

@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.plan import Input, Output
+from hawk_assets.orchestration.plan import Output
 from hawk_assets.simulation.parameters import SimulationParameters
 
 
@@ -45,10 +45,12 @@ def _timeseries(
 def _metrics(run: Stage, output: Output) -> pd.DataFrame:
     from hawk_assets.simulation.metrics import build_metrics
 
-    source: Input = output.inputs[0]
+    source = output.inputs[0]
     timeseries = run.tables.read(source.key, run.window(source), columns=_METRIC_COLUMNS)
     name = output.model or "combined"
-    return build_metrics(name, timeseries, run.months, run.previous(output))
+    before = run.last_traded
+    previous = run.tables.read(output.key, before) if len(before) else None
+    return build_metrics(name, timeseries, run.months, previous)
 
 
 _METRIC_COLUMNS = [

@@ -128,7 +128,7 @@ def build_stage(
     outputs: Sequence[Output],
     partitions: dg.PartitionsDefinition,
     body: Callable[[Stage], Iterable[tuple[Output, Make]]],
-    resources: set[str] = frozenset(),  # type: ignore[assignment]
+    resources: Iterable[str] = (),
     checks: Sequence[dg.AssetCheckSpec] = (),
 ) -> dg.AssetsDefinition:
     """One step that makes ``outputs`` with ``body``.
@@ -161,10 +161,9 @@ def build_stage(
     def stage(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
         run = Stage(context, context.resources.tables, outputs)
         try:
-            made = body(run)
+            yield from run.results(body(run))
         except HawkError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        yield from run.results(made)
 
     return stage
 

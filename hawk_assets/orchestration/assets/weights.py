@@ -23,7 +23,8 @@ def build(
     check = dg.AssetCheckSpec(
         SOLVED,
         asset=dg.AssetKey("weights"),
-        description="The objective itself was solved, for every month; a warning names the others.",
+        description="The objective itself was solved, for every month in which a model has a "
+        "record; a warning names the others.",
     )
     return build_stage("weights", outputs, partitions, body, checks=[check])
 
@@ -38,7 +39,8 @@ def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
         if source.key != output.key
     }
     weights = build_weights(performance, run.months, run.previous(output), parameters)
-    fallbacks = weights[weights["rung"] != weights["objective"]].drop_duplicates("month")
+    unsolved = (weights["rung"] != weights["objective"]) & (weights["status"] != "no_record")
+    fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(
         dg.AssetCheckResult(
             asset_key=dg.AssetKey("weights"),

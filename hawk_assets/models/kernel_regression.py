@@ -1,0 +1,69 @@
+"""Prices are a smooth path plus noise: follow the slope of a one-sided kernel regression.
+
+The Nadaraya-Watson estimate at each close from that close and earlier ones only; the two-sided
+estimator of chart packages repaints, that is, looks ahead. References: E. A. Nadaraya, On
+Estimating Regression, 1964; G. S. Watson, Smooth Regression Analysis, 1964.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.features.signals import scaled_signal
+
+
+@dataclass(frozen=True)
+class KernelRegression(TradingModel):
+    """:param kernel: ``gaussian`` or ``rational_quadratic``
+    :param bandwidth: of the kernel, in bars
+    :param length: bars the estimate looks at
+    :param alpha: relative weighting of the rational quadratic kernel; large is gaussian
+    """
+
+    kernel: str
+    bandwidth: float = 8.0
+    length: int = 64
+    alpha: float = 1.0
+
+    slice_stable = True
+
+    def __post_init__(self) -> None:
+        if self.kernel not in ("gaussian", "rational_quadratic") or self.bandwidth <= 0:
+            raise ValueError(f"unknown kernel or a bandwidth that is not positive: {self}")
+
+    @property
+    def name(self) -> str:
+        return f"kernel_{self.kernel}_{self.bandwidth:g}_{self.length}".replace(".", "p")
+
+    @property
+    def warmup(self) -> int:
+        return self.length
+
+    @property
+    def lookback(self) -> int:
+        return 0
+
+    def weights(self) -> Array:
+        """The estimate is the mean of the last ``length`` log prices with these, latest first."""
+        age = np.arange(self.length)
+        if self.kernel == "gaussian":
+            kernel = np.exp(-(age**2) / (2 * self.bandwidth**2))
+        else:
+            kernel = (1 + age**2 / (2 * self.alpha * self.bandwidth**2)) ** -self.alpha
+        return np.asarray(kernel / kernel.sum(), dtype=np.float64)
+
+    def features(self, bars: Bars) -> dict[str, Array]:
+        slope = np.full(len(bars["close"]), np.nan)
+        if len(slope) > self.length:
+            returns = np.diff(np.log(bars["close"]))
+            slope[self.length :] = np.convolve(returns, self.weights(), mode="valid")
+        return {"kernel_slope": slope}
+
+    def signal(self, states: States) -> pd.DataFrame:
+        scale = float(np.linalg.norm(self.weights()))
+        return scaled_signal(states["kernel_slope"], states["vol_63"] * scale)
+
+
+MODELS = (KernelRegression("gaussian"), KernelRegression("rational_quadratic"))

@@ -1,0 +1,29 @@
+"""Next week's direction can be learned a little: a logistic regression, refitted every month."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hawk_assets.core.model import Array
+from hawk_assets.features.walk_forward import Predict, WalkForwardClassifier
+
+
+@dataclass(frozen=True)
+class Logistic(WalkForwardClassifier):
+    """See :class:`WalkForwardClassifier` for the parameters."""
+
+    @property
+    def name(self) -> str:
+        return f"logistic_{self.horizon}_{self.train}"
+
+    def fit(self, features: Array, rises: NDArray[np.int8], seed: int) -> Predict:
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            fitted = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(features, rises)
+        return lambda rows: np.asarray(fitted.predict_proba(rows)[:, 1])
+
+
+MODELS = (Logistic(),)

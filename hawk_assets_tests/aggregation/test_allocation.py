@@ -1,0 +1,371 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from hawk_assets.aggregation import clarabel_solver
+from hawk_assets.aggregation.allocation import build_weights
+from hawk_assets.aggregation.estimation import estimate
+from hawk_assets.aggregation.objectives import optimise
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.core.errors import MissingMonthError
+from hawk_assets.core.schemas import WEIGHTS, validate
+from hawk_assets_tests.aggregation.samples import months, performance, returns
+
+PARAMETERS = AggregationParameters()
+JANUARY = months("2024-01-01")
+WINDOW = "2021-01-01"
+
+
+def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS):
+    table = build_weights(record, wanted, previous, parameters)
+    validate(WEIGHTS, table, "weights")
+    assert list(table.columns) == list(WEIGHTS.columns)
+    assert list(table.index) == list(range(len(wanted) * len(record)))
+    assert table["month"].tolist() == [m for m in wanted for _ in record]
+    assert table["model"].tolist() == sorted(record) * len(wanted)
+    total = table.groupby("month")["weight"].sum()
+    np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-12)
+    assert (table["weight"] >= 0).all()
+    if PARAMETERS.cap * len(record) >= 1:
+        eligible = table["reason"].eq("").groupby(table["month"]).transform("sum")
+        assert (table["weight"] <= np.maximum(parameters.cap, 1 / eligible.clip(1))).all()
+    return table
+
+
+def taken(table):
+    rows = table[["rung", "status", "solver"]].drop_duplicates()
+    assert len(rows) == 1
+    return tuple(rows.iloc[0])
+
+
+def weights_of(table):
+    return dict(zip(table["model"], table["weight"], strict=True))
+
+
+def held(month="2023-12-01", **weights):
+    count = len(weights)
+    texts = {"objective": "max_sharpe", "solver": "clarabel", "status": "Solved"}
+    return pd.DataFrame(
+        {
+            "month": [pd.Timestamp(month)] * count,
+            "model": list(weights),
+            "weight": list(weights.values()),
+            **{name: [text] * count for name, text in texts.items()},
+            "rung": ["max_sharpe"] * count,
+            "reason": [""] * count,
+        }
+    )
+
+
+def test_the_weights_are_the_objective_on_the_36_months_before():
+    values = returns(1200, 6)
+    record = performance(values, last="2024-03-29")
+    dates = record["m00"]["date"]
+    window = values[(dates >= WINDOW) & (dates < "2024-01-01")]
+    expected, _ = optimise("max_sharpe", estimate(window), 0.4, clarabel_solver.solve)
+    table = build(record)
+    np.testing.assert_array_equal(table["weight"], expected)
+    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert (table["reason"] == "").all()
+    assert (table["objective"] == "max_sharpe").all()
+
+
+@pytest.mark.parametrize(
+    ("objective", "solver"), [("min_variance", "clarabel"), ("inverse_vol", "none")]
+)
+def test_another_objective_takes_its_own_rung(objective, solver):
+    values = returns(700, 6)
+    parameters = AggregationParameters(objective=objective)
+    table = build(performance(values), parameters=parameters)
+    expected, _ = optimise(objective, estimate(values), 0.4, clarabel_solver.solve)
+    np.testing.assert_array_equal(table["weight"], expected)
+    assert taken(table) == (objective, "Solved", solver)
+    assert (table["objective"] == objective).all()
+
+
+def test_nothing_from_the_month_on_is_seen():
+    record = performance(returns(1500, 6), last="2024-06-28")
+    wanted = months("2023-10-01", 8)
+    before = build(record, wanted)
+    for position, month in enumerate(wanted):
+        poisoned = {}
+        for name, frame in record.items():
+            late = frame["date"] >= month
+            noise = np.random.default_rng(7).normal(0.0, 9.0, late.sum())
+            poisoned[name] = frame.copy()
+            poisoned[name].loc[late, "daily_return"] = noise
+        poisoned["m03"] = poisoned["m03"][poisoned["m03"]["date"] < month]
+        after = build(poisoned, wanted)
+        rows = slice(0, (position + 1) * len(record))
+        pd.testing.assert_frame_equal(before[rows], after[rows], check_exact=True)
+        assert position == 7 or not before.equals(after)
+
+
+def test_nothing_from_before_the_window_is_seen():
+    record = performance(returns(1200, 6))
+    cut = {name: frame[frame["date"] >= WINDOW] for name, frame in record.items()}
+    pd.testing.assert_frame_equal(build(record), build(cut), check_exact=True)
+    later = {name: frame[frame["date"] >= "2021-01-04"] for name, frame in record.items()}
+    assert not build(record).equals(build(later))
+
+
+def test_a_range_equals_its_months_one_by_one_bit_for_bit():
+    values = returns(1600, 6)
+    values[700:1100] -= 0.004
+    values[:500, 2] = 0.0
+    record = performance(values, last="2024-06-28")
+    wanted = months("2018-06-01", 52)
+    whole = build(record, wanted)
+    assert {"max_sharpe", "previous_weights", "equal_weight"} <= set(whole["rung"])
+    previous = None
+    for month in wanted:
+        window = {
+            name: frame[
+                (frame["date"] >= month - pd.DateOffset(months=36)) & (frame["date"] < month)
+            ]
+            for name, frame in record.items()
+        }
+        alone = build(window, pd.DatetimeIndex([month]), previous)
+        same = whole[whole["month"] == month].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone, same, check_exact=True)
+        previous = alone
+
+
+def test_the_order_of_models_and_rows_changes_nothing():
+    record = performance(returns(700, 8))
+    shuffled = {
+        name: record[name].sample(frac=1.0, random_state=3) for name in sorted(record, reverse=True)
+    }
+    pd.testing.assert_frame_equal(build(record), build(shuffled), check_exact=True)
+
+
+def test_the_names_of_the_models_change_nothing_but_the_last_bits():
+    values, order = returns(700, 8), [3, 1, 7, 0, 6, 2, 5, 4]
+    weights = build(performance(values))["weight"].to_numpy()
+    renamed = build(performance(values[:, order]))["weight"].to_numpy()
+    np.testing.assert_allclose(renamed, weights[order], rtol=0, atol=1e-9)
+
+
+def test_before_anyone_is_eligible_all_weigh_the_same():
+    record = performance(returns(143, 3)) | {"young": pd.DataFrame()}
+    table = build(record)
+    np.testing.assert_array_equal(table["weight"], 0.25)
+    assert taken(table) == ("equal_weight", "no_record", "none")
+    reasons = ["record of 143 sessions, needs 252"] * 3 + ["no performance for 2023-12"]
+    assert table["reason"].tolist() == reasons
+
+
+def test_without_any_performance_all_weigh_the_same():
+    empty = performance(returns(5, 1))["m00"][:0]
+    table = build({"a": empty, "b": pd.DataFrame()}, months("2000-01-01", 2))
+    np.testing.assert_array_equal(table["weight"], 0.5)
+    assert (
+        table["reason"].tolist()
+        == ["no performance for 1999-12"] * 2 + ["no performance for 2000-01"] * 2
+    )
+
+
+def test_a_model_without_performance_for_the_last_month_weighs_nothing():
+    record = performance(returns(700, 6))
+    record["m01"] = record["m01"][record["m01"]["date"] < "2023-12-01"]
+    table = build(record)
+    assert table["weight"][1] == 0.0
+    assert table["reason"].tolist() == ["", "no performance for 2023-12", "", "", "", ""]
+    del record["m01"]
+    np.testing.assert_array_equal(build(record)["weight"], table["weight"].drop(1))
+
+
+def test_the_last_month_is_the_last_that_any_model_has():
+    table = build(performance(returns(700, 6), last="2023-10-31"))
+    assert taken(table)[0] == "max_sharpe"
+    assert (table["reason"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("idle", "reason"), [(448, ""), (449, "record of 251 sessions, needs 252")]
+)
+def test_a_record_counts_from_the_first_return_that_is_not_zero(idle, reason):
+    values = returns(700, 6)
+    values[:idle, 2] = [(-1) ** k * 1e-13 for k in range(idle)]
+    table = build(performance(values))
+    assert table["reason"][2] == reason
+    eligible = [0, 1, 2, 3, 4, 5] if reason == "" else [0, 1, 3, 4, 5]
+    sample = np.ascontiguousarray(values[idle if reason == "" else 0 :, eligible])
+    expected, _ = optimise("max_sharpe", estimate(sample), 0.4, clarabel_solver.solve)
+    np.testing.assert_array_equal(table["weight"][eligible], expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (np.zeros(700), "record of 0 sessions, needs 252"),
+        (np.full(700, 1e-4), "returns do not vary"),
+        (np.where(np.arange(700) < 300, 0.0, 1e-4), "returns do not vary"),
+        (
+            np.where(np.arange(700) == 650, np.nan, returns(700, 1)[:, 0]),
+            "daily_return is missing or infinite on 2023-10-23",
+        ),
+        (
+            np.where(np.arange(700) == 650, np.inf, returns(700, 1)[:, 0]),
+            "daily_return is missing or infinite on 2023-10-23",
+        ),
+    ],
+    ids=["zero", "constant", "constant from a day on", "NaN", "infinite"],
+)
+def test_a_broken_model_weighs_nothing_and_leaves_the_others_alone(column, reason):
+    values = returns(700, 6)
+    values[:, 4] = column
+    table = build(performance(values))
+    assert table["reason"].tolist() == ["", "", "", "", reason, ""]
+    others = performance(np.delete(values, 4, axis=1))
+    assert table["weight"][4] == 0.0
+    np.testing.assert_array_equal(table["weight"].drop(4), build(others)["weight"])
+    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+
+
+def test_a_model_that_stopped_before_the_youngest_began_weighs_nothing():
+    values = returns(700, 5)
+    values[:400, 0] = 0.0
+    values[400:, 3] = 0.0
+    table = build(performance(values))
+    youngest = performance(values)["m00"]["date"][400]
+    assert table["reason"][3] == f"returns do not vary since {youngest:%Y-%m-%d}"
+    assert table["weight"][3] == 0.0
+    assert taken(table)[0] == "max_sharpe"
+
+
+def test_sessions_that_a_model_lacks_are_left_out_for_all():
+    values = returns(700, 5)
+    record = performance(values)
+    record["m02"] = record["m02"].drop(index=range(100, 140))
+    expected, _ = optimise(
+        "max_sharpe",
+        estimate(np.delete(values, range(100, 140), axis=0)),
+        0.4,
+        clarabel_solver.solve,
+    )
+    np.testing.assert_array_equal(build(record)["weight"], expected)
+
+
+def test_too_few_sessions_in_common_hold_the_previous_weights_or_weigh_equally():
+    record = performance(returns(700, 2))
+    record["m00"] = record["m00"].drop(index=range(0, 340))
+    record["m01"] = record["m01"].drop(index=range(340, 680))
+    status = "infeasible: 20 sessions in common, needs 252"
+    table = build(record)
+    assert taken(table) == ("equal_weight", status, "none")
+    assert (table["reason"] == "").all()
+    table = build(record, previous=held(m00=0.5, m01=0.5))
+    assert taken(table) == ("previous_weights", status, "none")
+
+
+def losing():
+    """Six models whose means are all negative."""
+    values = returns(700, 6)
+    return values - values.mean(axis=0) - 1e-4 * np.arange(1, 7)
+
+
+def test_without_a_winner_the_previous_weights_are_held():
+    previous = held(m00=0.1, m01=0.2, m02=0.3, m03=0.4, m04=0.0, m05=0.0)
+    table = build(performance(losing()), previous=previous)
+    np.testing.assert_allclose(table["weight"], [0.1, 0.2, 0.3, 0.4, 0.0, 0.0], atol=1e-15)
+    assert taken(table) == (
+        "previous_weights",
+        "infeasible: no mix has a positive mean",
+        "none",
+    )
+
+
+def test_held_weights_are_scaled_to_the_eligible_within_the_cap():
+    record = performance(losing())
+    record["m01"] = pd.DataFrame()
+    previous = held(m00=0.3, m01=0.4, m02=0.2, m03=0.05, m04=0.05, gone=0.0)
+    table = build(record, previous=previous)
+    np.testing.assert_allclose(table["weight"], [0.4, 0.0, 0.4, 0.1, 0.1, 0.0], atol=1e-15)
+
+
+def test_without_a_winner_or_previous_weights_the_variance_is_minimised():
+    values = losing()
+    expected, _ = optimise("min_variance", estimate(values), 0.4, clarabel_solver.solve)
+    for previous in (None, held(gone=1.0)):
+        table = build(performance(values), previous=previous)
+        np.testing.assert_array_equal(table["weight"], expected)
+        assert taken(table) == (
+            "min_variance",
+            "infeasible: no mix has a positive mean",
+            "clarabel",
+        )
+
+
+def test_a_single_winner_that_the_cap_holds_down_is_not_enough():
+    values = losing()
+    values[:, 0] += 2e-4
+    assert values[:, 0].mean() > 0
+    assert taken(build(performance(values)))[:2] == (
+        "min_variance",
+        "infeasible: no mix has a positive mean",
+    )
+
+
+def test_a_solver_that_fails_leads_to_inverse_volatility(monkeypatch):
+    monkeypatch.setattr(clarabel_solver, "GAP", -1.0)
+    values = returns(700, 6)
+    table = build(performance(values))
+    rung, status, solver = taken(table)
+    assert (rung, solver) == ("inverse_vol", "none")
+    assert status not in ("Solved", "")
+    expected, _ = optimise("inverse_vol", estimate(values), 0.4, clarabel_solver.solve)
+    np.testing.assert_array_equal(table["weight"], expected)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_returns_beyond_arithmetic_lead_to_equal_weights():
+    values = returns(700, 4)
+    values[10, 1] = 1e200
+    table = build(performance(values))
+    rung, status, _ = taken(table)
+    assert rung == "equal_weight"
+    assert status != "Solved"
+    np.testing.assert_array_equal(table["weight"], 0.25)
+
+
+def test_duplicate_models_are_solved():
+    values = returns(700, 3)[:, [0, 0, 1, 1, 2, 2]]
+    table = build(performance(values))
+    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+
+
+def test_fewer_observations_than_models_are_solved():
+    parameters = AggregationParameters(min_months=1, window_months=1, cap=0.2)
+    table = build(performance(returns(21, 60)), parameters=parameters)
+    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert (table["reason"] == "").all()
+
+
+def test_one_model_has_the_whole_book():
+    assert weights_of(build(performance(returns(700, 1)))) == {"m00": 1.0}
+    assert weights_of(build(performance(-abs(returns(700, 1))))) == {"m00": 1.0}
+
+
+def test_a_cap_that_too_few_models_cannot_fill_gives_way():
+    table = build(performance(returns(700, 2)))
+    assert weights_of(table) == {"m00": 0.5, "m01": 0.5}
+    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+
+
+def test_a_month_of_the_window_without_sessions_is_fine():
+    record = performance(returns(700, 6))
+    gap = {name: f[f["date"].dt.strftime("%Y-%m") != "2022-09"] for name, f in record.items()}
+    assert taken(build(gap)) == ("max_sharpe", "Solved", "clarabel")
+
+
+def test_a_model_that_joins_starts_with_nothing_held():
+    previous = held(m00=0.25, m01=0.25, m02=0.25, m03=0.25)
+    table = build(performance(losing()), previous=previous)
+    assert weights_of(table)["m05"] == 0.0
+
+
+def test_missing_previous_weights_are_an_error_that_names_the_remedy():
+    record = performance(returns(700, 6))
+    with pytest.raises(MissingMonthError, match=r"2023-12.*hawk backfill --from 2023-12-01"):
+        build_weights(record, JANUARY, held(month="2023-11-01", m00=1.0), PARAMETERS)

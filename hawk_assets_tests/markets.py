@@ -1,0 +1,100 @@
+"""Small synthetic markets for tests: long market_data frames, seeded. No claim to realism.
+
+Everything that real data does to a model in the long run is in ``ragged_market`` within a few
+thousand rows; ``random_walk`` is the market on which no model may earn anything.
+"""
+
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from hawk_assets.core.commitments import NUMBERS
+
+PRICES = ["open", "high", "low", "close"]
+
+
+def walk(ticker: str, dates: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
+    """One ticker's bars: independent normal log returns of 1 % a day, no drift, no hole.
+
+    :return: date, ticker, open, high, low, close, volume; low <= open, close <= high
+    """
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, len(dates))))
+    opened = np.append(100.0, close[:-1])[: len(dates)] * np.exp(rng.normal(0, 0.002, len(dates)))
+    reach = np.exp(np.abs(rng.normal(0.0, 0.004, (2, len(dates)))))
+    return pd.DataFrame(
+        {
+            "date": dates,
+            "ticker": ticker,
+            "open": opened,
+            "high": np.maximum(opened, close) * reach[0],
+            "low": np.minimum(opened, close) / reach[1],
+            "close": close,
+            "volume": np.round(1e6 * np.exp(rng.normal(0.0, 0.3, len(dates)))),
+        }
+    )
+
+
+def random_walk(tickers: int, bars: int, seed: int) -> pd.DataFrame:
+    """Independent walks on the same business days from 2005 on."""
+    rng = np.random.default_rng(seed)
+    dates = pd.bdate_range("2005-01-03", periods=bars)
+    return pd.concat([walk(f"W{i:02d}", dates, rng) for i in range(tickers)], ignore_index=True)
+
+
+def ragged_market(years: int = 6, seed: int = 11) -> pd.DataFrame:
+    """Eight tickers, each with a trouble of its own, on the business days from 2015 on.
+
+    ======  ====================================================================================
+    FULL    none
+    LATE    listed after a sixth of the time
+    GONE    delisted after five sixths
+    MISS    rows missing: 2 % of them, 3 sessions in a row, and 9 in a row
+    NANS    the same bars present but NaN; others lack only their volume or only their high
+    FLAT    one price for ever, no volume
+    HALT    one price for 80 sessions, after a fall of ten and a rise that is too small to undo it
+    TICK    moves in ticks of 1 % of its price, so that equal closes and exact ties abound
+    ======  ====================================================================================
+    """
+    rng = np.random.default_rng(seed)
+    dates = pd.bdate_range("2015-01-01", periods=261 * years)
+    n = len(dates)
+    names = ("FULL", "LATE", "GONE", "MISS", "NANS", "FLAT", "HALT", "TICK")
+    bars = {name: walk(name, dates, rng) for name in names}
+
+    holes = rng.random(n) < 0.02
+    holes[2 * n // 3 : 2 * n // 3 + 3] = True
+    holes[5 * n // 6 : 5 * n // 6 + 9] = True
+    bars["LATE"] = bars["LATE"][n // 6 :]
+    bars["GONE"] = bars["GONE"][: 5 * n // 6]
+    bars["MISS"] = bars["MISS"][~holes]
+    bars["NANS"].loc[holes, [*PRICES, "volume"]] = np.nan
+    bars["NANS"].loc[rng.random(n) < 0.01, "volume"] = np.nan
+    bars["NANS"].loc[rng.random(n) < 0.01, "high"] = np.nan
+    bars["FLAT"] = bars["FLAT"].assign(**dict.fromkeys(PRICES, 40.0), volume=0.0)
+    stop = 3 * n // 4
+    fall = np.exp(np.interp(np.arange(n), [stop - 11, stop - 1, stop], [0.0, -0.2, -0.12]))
+    bars["HALT"][PRICES] = bars["HALT"][PRICES].mul(fall, axis=0)
+    halt = slice(stop + 1, stop + 80)
+    bars["HALT"].loc[halt, PRICES] = bars["HALT"]["close"][stop]
+    bars["HALT"].loc[halt, "volume"] = 0.0
+    bars["TICK"][PRICES] = np.maximum(bars["TICK"][PRICES] / 20.0, 0.5).mul(20.0).round() / 20.0
+    return pd.concat(bars.values(), ignore_index=True)
+
+
+@cache
+def weekly_reports(ticker: str) -> pd.DataFrame:
+    """Commitments of traders from 2001 on in a contract that bears the ticker's name: positions
+    as of Tuesday, released on Friday. They depend on the ticker's name alone."""
+    rng = np.random.default_rng(crc32(ticker.encode()))
+    dates = pd.date_range("2001-01-02", "2021-12-28", freq="W-TUE")
+    walks = 1e5 * np.exp(np.cumsum(rng.normal(0.0, 0.05, (len(dates), len(NUMBERS))), axis=0))
+    return pd.DataFrame(
+        {
+            "report_date": dates,
+            "release_date": dates + pd.Timedelta(days=3),
+            "contract": ticker,
+            **dict(zip(NUMBERS, np.round(walks.T), strict=True)),
+        }
+    )
