@@ -244,6 +244,19 @@ def models(as_json: bool) -> None:
     out.print(table)
 
 
+@cli.command("new-model")
+@click.argument("name")
+def new_model(name: str) -> None:
+    """Write the skeleton of a model file and its test, to be edited."""
+    from pathlib import Path
+
+    from hawk_assets.new_model import write_skeleton
+
+    for file in write_skeleton(name, Path.cwd()):
+        out.print(f"wrote {file.relative_to(Path.cwd())}")
+    out.print("it keeps the contract as it is: make test, then hawk refresh")
+
+
 @cli.command()
 @_json
 def show(as_json: bool) -> None:

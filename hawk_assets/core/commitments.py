@@ -45,9 +45,9 @@ class Reports:
         """No report at all."""
         return cls(np.empty(0, "M8[ns]"), {name: np.empty(0) for name in NUMBERS})
 
-    def since(self, start: pd.Timestamp) -> "Reports":
+    def since(self, start: np.datetime64) -> "Reports":
         """Only what was released on ``start`` or later."""
-        first = int(np.searchsorted(self.released, start.to_datetime64()))
+        first = int(np.searchsorted(self.released, start.astype("datetime64[ns]")))
         return Reports(self.released[first:], {k: v[first:] for k, v in self.numbers.items()})
 
     def before(self, dates: Dates, count: int) -> dict[str, Array]:
@@ -71,12 +71,12 @@ class Reports:
 def reports_of(ticker: str, commitments: pd.DataFrame | None) -> Reports:
     """The reports behind a ticker: of its contract, or of a contract that bears its name.
 
-    :param commitments: commitments_of_traders, any row order
+    :param commitments: commitments_of_traders, any row order; a report with a hole is left out
     """
     if commitments is None:
         return Reports.none()
     mine = commitments[commitments["contract"] == CONTRACTS.get(ticker, ticker)]
-    mine = mine.sort_values(["release_date", "report_date"])
+    mine = mine.dropna(subset=list(NUMBERS)).sort_values(["release_date", "report_date"])
     return Reports(
         mine["release_date"].to_numpy("datetime64[ns]"),
         {name: mine[name].to_numpy(np.float64) for name in NUMBERS},

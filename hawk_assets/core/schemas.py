@@ -10,13 +10,23 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow
+from pandas.api.types import infer_dtype
 
 from hawk_assets.core.errors import DataError
 
 _DATE = pa.Column(
     "datetime64[ns]", pa.Check(lambda d: d == d.dt.normalize(), error="must be a midnight")
 )
-_TEXT = pa.Column(str)
+
+
+def _is_text(column: "pd.Series[str]") -> "bool | pd.Series[bool]":
+    # One look at the column; pandera's own, value by value, costs more than all else together.
+    if infer_dtype(column) in ("string", "empty"):
+        return True
+    return column.map(lambda value: isinstance(value, str))
+
+
+_TEXT = pa.Column(object, pa.Check(_is_text, error="must be text"))
 _NUMBER = pa.Column(float)
 _PRICE = pa.Column(float, pa.Check.gt(0, error="a price must be positive"), nullable=True)
 _COUNT = pa.Column(float, pa.Check.ge(0, error="must not be negative"), nullable=True)
@@ -194,6 +204,8 @@ def _explain(errors: pa.errors.SchemaErrors, frame: pd.DataFrame) -> str:
         rule = "the row appears more than once; keep one"
     elif rule == "not_nullable":
         rule = "is missing"
+    if pd.isna(first["index"]):
+        return f"column {column} {rule}"
     row = frame.loc[first["index"]]
     label = next((str(row[c]) for c in ("ticker", "contract", "model") if c in frame), "row")
     date = next((c for c in ("date", "report_date", "month", "as_of") if c in frame), None)
@@ -211,7 +223,7 @@ def arrow_schema(schema: pa.DataFrameSchema, columns: Mapping[str, object]) -> p
     """
     kinds = {
         "datetime64[ns]": pyarrow.date32(),
-        "str": pyarrow.string(),
+        "object": pyarrow.string(),
         "float64": pyarrow.float64(),
     }
     fields = []

@@ -7,7 +7,7 @@ from hawk_assets.core.commitments import Dates, Reports, months_of_reports, repo
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.rounding import round_significant
-from hawk_assets.core.sessions import months_covering, shift
+from hawk_assets.core.sessions import months_covering
 
 VOL_BARS = 63
 RESERVED = ("date", "ticker", "close", "vol_63")
@@ -120,9 +120,10 @@ def _features(
     out: dict[str, Array] = {}
     for year in sorted(set(months.year)):
         in_year = months[months.year == year]
-        new_year = pd.Timestamp(year=year, month=1, day=1)
-        edges = [shift(new_year, -reach), new_year, in_year[0], shift(in_year[-1], 1)]
-        mapped, anchor, start, stop = np.searchsorted(dates, np.array(edges, "datetime64[ns]"))
+        new_year = np.datetime64(f"{year}-01", "M")
+        first_month, last_month = in_year[[0, -1]].to_numpy().astype("datetime64[M]")
+        edges = np.array([new_year - reach, new_year, first_month, last_month + 1])
+        mapped, anchor, start, stop = np.searchsorted(dates, edges.astype("datetime64[ns]"))
         if start == stop:
             continue
         first = max(mapped, anchor - need)
@@ -131,7 +132,7 @@ def _features(
             values = {name: array[start:stop] for name, array in whole.items()}
         else:
             window = {c: v[first:stop] for c, v in bars.items()}
-            known = reports and reports.since(shift(new_year, -months_of_reports(model.reports)))
+            known = reports and reports.since(new_year - months_of_reports(model.reports))
             made = _compute(model, window, dates[first:stop], known)
             values = {name: array[start - first :] for name, array in made.items()}
         for name, array in values.items():

@@ -49,7 +49,7 @@ class WalkForwardClassifier(TradingModel):
 
     @property
     def lookback(self) -> int:
-        longest = {"M": 23, "Q": 66}[self.period]
+        longest = {"M": 31, "Q": 92}[self.period]  # days: some markets trade on all of them
         return self.train + self.horizon + self.embargo + longest
 
     @abstractmethod

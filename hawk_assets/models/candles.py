@@ -16,15 +16,15 @@ import talib
 
 from hawk_assets.core.model import Array, Bars, States, TradingModel
 
-PATTERNS: tuple[tuple[Callable[..., Any], int, dict[str, float]], ...] = (
-    (talib.CDLENGULFING, 2, {}),
-    (talib.CDLHAMMER, 11, {}),
-    (talib.CDLSHOOTINGSTAR, 11, {}),
-    (talib.CDLMORNINGSTAR, 12, {"penetration": 0.3}),
-    (talib.CDLEVENINGSTAR, 12, {"penetration": 0.3}),
-    (talib.CDLPIERCING, 11, {}),
-    (talib.CDLDARKCLOUDCOVER, 11, {"penetration": 0.5}),
-    (talib.CDLHARAMI, 11, {}),
+PATTERNS: tuple[tuple[Callable[..., Any], dict[str, float]], ...] = (
+    (talib.CDLENGULFING, {}),
+    (talib.CDLHAMMER, {}),
+    (talib.CDLSHOOTINGSTAR, {}),
+    (talib.CDLMORNINGSTAR, {"penetration": 0.3}),
+    (talib.CDLEVENINGSTAR, {"penetration": 0.3}),
+    (talib.CDLPIERCING, {}),
+    (talib.CDLDARKCLOUDCOVER, {"penetration": 0.5}),
+    (talib.CDLHARAMI, {}),
 )
 
 
@@ -57,18 +57,16 @@ class Candles(TradingModel):
         balance = np.full(len(bars["close"]), np.nan)
         if len(balance) <= self.warmup:
             return {"balance": balance}
-        windows = np.lib.stride_tricks.sliding_window_view(
-            np.stack([bars[c] for c in self.inputs]), self.warmup + 1, axis=1
-        ).transpose(1, 0, 2)
-        # In units of the last close, to 12 decimals: patterns compare lengths, and two that are
-        # equal must stay equal whatever the price is quoted in.
-        windows = np.round(windows / windows[:, 3:, -1:], 12)
-        balance[self.warmup :] = [
-            sum(
-                np.sign(find(*bar[:, -length - 1 :], **more)[-1]) for find, length, more in PATTERNS
-            )
-            for bar in windows
-        ]
+        length = self.warmup + 1
+        prices = np.stack([bars[c] for c in self.inputs])
+        windows = np.lib.stride_tricks.sliding_window_view(prices, length, axis=1)
+        windows = windows / windows[3, :, -1:]
+        # Multiples of 2^-30 of the last close: sums of them are exact, so that TA-Lib's running
+        # averages may run from one window into the next, and lengths that are equal but for
+        # rounding compare alike whatever the price is quoted in.
+        series = (np.round(windows * 2.0**30) / 2.0**30).reshape(4, -1)
+        found = (np.sign(pattern(*series, **options)) for pattern, options in PATTERNS)
+        balance[self.warmup :] = np.sum([side[length - 1 :: length] for side in found], axis=0)
         return {"balance": balance}
 
     def signal(self, states: States) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Hedgers are right at extremes: stand with the commercial traders when they are.
 
 The commercials' net position within its range of the last three years, in points; nothing between
-20 and 80, and nothing when the latest report is older than twelve days. Reference: Larry Williams,
+20 and 80, and nothing more than twelve days after the last release. Reference: Larry Williams,
 Trade Stocks and Commodities with the Insiders: Secrets of the COT Report, 2005.
 """
 
@@ -54,7 +54,9 @@ class CommitmentsOfTraders(TradingModel):
 
     def signal(self, states: States) -> pd.DataFrame:
         distance = states["cot_index"] - 50
-        return (distance / 50).where(distance.abs() >= self.extreme, 0.0).where(distance.notna())
+        opinion = (distance / 50).where(distance.abs() >= self.extreme, 0.0)
+        # Without a report it is flat at once; only a session without a bar leaves the signal open.
+        return opinion.where(states["close"].notna())
 
 
 MODELS = (CommitmentsOfTraders(),)

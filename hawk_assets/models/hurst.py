@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.features.indicators import past_return
 from hawk_assets.features.signals import scaled_signal
 
 LAGS = np.arange(2, 21)
@@ -32,6 +33,8 @@ class Hurst(TradingModel):
     def __post_init__(self) -> None:
         if self.length not in RANDOM_WALK:
             raise ValueError(f"length must be one of {sorted(RANDOM_WALK)}, got {self.length}")
+        if not 1 <= self.move < self.length:
+            raise ValueError(f"need 1 <= move < length: {self}")
 
     @property
     def name(self) -> str:
@@ -46,10 +49,11 @@ class Hurst(TradingModel):
         return 0
 
     def features(self, bars: Bars) -> dict[str, Array]:
-        price = np.log(bars["close"])
-        move = np.full(len(price), np.nan)
-        move[self.move :] = price[self.move :] - price[: -self.move]
-        return {"hurst": hurst_exponent(price, self.length), "move": move}
+        close = bars["close"]
+        return {
+            "hurst": hurst_exponent(np.log(close), self.length),
+            "move": past_return(close, self.move, 0),
+        }
 
     def signal(self, states: States) -> pd.DataFrame:
         mean, spread = RANDOM_WALK[self.length]
@@ -75,7 +79,8 @@ def hurst_exponent(price: Array, length: int) -> Array:
     flat = (deviations <= 1e-18).any(axis=0)
     centred = np.log(LAGS) - np.log(LAGS).mean()
     logs = 0.5 * np.log(np.where(flat, 1.0, deviations))
-    slope = (centred[:, None] * logs).sum(axis=0) / (centred**2).sum()
+    # Row by row: NumPy adds a single column up in another order than several.
+    slope = sum(c * row for c, row in zip(centred, logs, strict=True)) / (centred**2).sum()
     out[length - 1 :] = np.where(flat, np.nan, slope)
     return out
 

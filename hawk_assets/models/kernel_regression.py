@@ -30,8 +30,10 @@ class KernelRegression(TradingModel):
     slice_stable = True
 
     def __post_init__(self) -> None:
-        if self.kernel not in ("gaussian", "rational_quadratic") or self.bandwidth <= 0:
-            raise ValueError(f"unknown kernel or a bandwidth that is not positive: {self}")
+        if self.kernel not in ("gaussian", "rational_quadratic"):
+            raise ValueError(f"kernel must be gaussian or rational_quadratic, got {self.kernel!r}")
+        if not (self.bandwidth > 0 and self.length >= 2 and self.alpha > 0):
+            raise ValueError(f"need bandwidth > 0, length >= 2 and alpha > 0: {self}")
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """Winners of the past year go on winning, the last month left out: each ticker against itself.
 
 The 12-1 month return in units of volatility. Reference: Moskowitz, Ooi and Pedersen, Time Series
-Momentum, Journal of Financial Economics 104, 2012, who use its sign and another volatility.
+Momentum, Journal of Financial Economics 104, 2012, who take the sign of the whole year's return.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 import numpy as np
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
 from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -36,9 +36,9 @@ class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
         return "inputs_newer"
 
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
-        months = _requests(context)[self.output.key]
+        assert context.partitions_def is not None
         subset = context.asset_graph_view.get_subset_from_partition_keys(
-            context.key, context.partitions_def, months
+            context.key, context.partitions_def, _requests(context)[self.output.key]
         )
         return AutomationResult(context, subset.compute_intersection(context.candidate_subset))
 
@@ -50,6 +50,7 @@ def _requests(context: AutomationContext[dg.AssetKey]) -> dict[Key, set[str]]:
     """What this tick asks for, found once for all its conditions; a view lives for one tick."""
     view = context.asset_graph_view
     if view not in _TICKS:
+        assert context.partitions_def is not None
         months = np.asarray(context.partitions_def.get_partition_keys(view.effective_dt))
         tables = _tables(view.asset_graph)
         keys = {key for o in tables for key in (o.key, *(i.key for i in o.inputs))}
@@ -62,7 +63,7 @@ def _requests(context: AutomationContext[dg.AssetKey]) -> dict[Key, set[str]]:
     return _TICKS[view]
 
 
-def _tables(graph: BaseAssetGraph) -> list[Output]:
+def _tables(graph: BaseAssetGraph[BaseAssetNode]) -> list[Output]:
     """The tables of which this code location knows the inputs, each after these.
 
     Tables of other services are among them: they carry their condition as external assets, which

@@ -32,7 +32,7 @@ from sqlalchemy.pool import StaticPool
 
 from hawk_assets.core.errors import SettingsError
 
-_OPEN_DATABASES = 16
+_OPEN_DATABASES = 8
 Rows = list[dict[str, Any]]
 
 

@@ -27,7 +27,7 @@ EVENT_BATCH = ("DAGSTER_EVENT_BATCH_SIZE", "1000")
 @dataclass(frozen=True)
 class Settings:
     """:param market_data: see the module
-    :param storage: an absolute path or a URL
+    :param storage: a folder or a URL, as ``Tables`` takes it
     :param start: first month
     :param end: last month, or None for a history that goes on
     :param dagster_home: absolute
@@ -45,13 +45,23 @@ class Settings:
         start = _month(env, "HAWK_START", "2006-01-01")
         end = _month(env, "HAWK_END", env["HAWK_END"]) if env.get("HAWK_END") else None
         if end is not None and end < start:
-            raise SettingsError(f"HAWK_END {end:%Y-%m-%d} is before HAWK_START {start:%Y-%m-%d}")
-        if end is None and start > pd.Timestamp.now():
-            raise SettingsError(f"HAWK_START {start:%Y-%m-%d} is in the future")
-        storage = env.get("HAWK_STORAGE") or ".hawk/storage"
+            raise SettingsError(
+                f"HAWK_END={end:%Y-%m-%d} is before HAWK_START={start:%Y-%m-%d}; swap them, or "
+                "unset HAWK_END"
+            )
+        now = pd.Timestamp.now("UTC").tz_localize(None)
+        if start > now:
+            raise SettingsError(
+                f"HAWK_START={start:%Y-%m-%d} is in the future; write a month that has begun"
+            )
+        if end is not None and end + pd.offsets.MonthBegin() > now:
+            raise SettingsError(
+                f"HAWK_END={end:%Y-%m-%d} is not over yet; it is the last month of a history that "
+                "has ended. Unset it to keep the current month open"
+            )
         return cls(
             market_data=env.get("HAWK_MARKET_DATA") or None,
-            storage=storage if "://" in storage else str(Path(storage).expanduser().absolute()),
+            storage=env.get("HAWK_STORAGE") or ".hawk/storage",
             start=start,
             end=end,
             dagster_home=Path(env.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute(),
@@ -65,7 +75,9 @@ def _month(env: Mapping[str, str], name: str, default: str) -> pd.Timestamp:
     except ValueError:
         month = pd.NaT
     if month is pd.NaT or month.day != 1:
-        raise SettingsError(f"{name}={text!r} is not the first day of a month; write 2006-01-01")
+        raise SettingsError(
+            f"{name}={text!r} is not the first day of a month; write it like 2006-01-01"
+        )
     return month
 
 

@@ -57,7 +57,7 @@ def _stored(
         made = record.asset_materialization
         version = made.metadata.get(SOURCE_VERSION) if made else None
         text = str(version.value) if version else ""
-        found[pd.Timestamp(record.partition_key)] = text, record.storage_id
+        found[pd.Timestamp(str(record.partition_key))] = text, record.storage_id
     return found
 
 

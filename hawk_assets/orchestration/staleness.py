@@ -65,7 +65,8 @@ def read_history(
         for name in rows
         for kind in (MADE, PLANNED)
     }
-    storage, assets = instance.event_log_storage, [dg.AssetKey(key) for key in rows.values()]
+    storage: Any = instance.event_log_storage
+    assets = [dg.AssetKey(key) for key in rows.values()]
     latest = (
         select(
             Events.c.asset_key,
@@ -162,17 +163,15 @@ def to_make(
         for source in (i for i in output.inputs if i.key != output.key):
             coming = make.get(source.key, nothing)
             there = usable.get(source.key, coming | (history[source.key].made > 0))
-            for offset in range(source.first, source.last + 1):
-                own = own | _shifted(coming, offset)
-                if not source.optional:
-                    ready &= _shifted(there, offset, outside=True)
-        chained = _is_chained(output)
-        if chained:
+            own = own | _reading(source, coming)
+            if not source.optional:
+                ready &= ~_reading(source, ~there)
+        if _is_chained(output):
             later = np.logical_or.accumulate(own[::-1])[::-1]
-            own = np.logical_or.accumulate(own | (later & (past.planned == 0)))
+            own = own | (later & (past.planned == 0))
+        own = _onwards(output, own)
         ready &= own | ((past.made > 0) & ~_outdated(output, history))
-        if chained:
-            ready = np.logical_and.accumulate(ready)
+        ready = ~_onwards(output, ~ready)
         make[output.key], usable[output.key] = own & ready, ready
     return make
 
@@ -193,7 +192,7 @@ def to_request(
 
     A month waits while something it reads, near or far, is being made or is to be made: new prices
     ask for no book before the signals on them are there. A table of the same stage is no reason to
-    wait where it is asked for itself, since one run makes both.
+    wait where the same months are asked of it, since one run makes both.
 
     :param outputs: all tables that are known, each after its inputs
     :param history: of them and of their inputs
@@ -204,16 +203,19 @@ def to_request(
     stages = {output.key: output.stage for output in outputs}
     request: dict[Key, Flags] = {}
     for output in outputs:
-        wait = running[output.key].copy()
-        for source in (i for i in output.inputs if i.key != output.key):
-            coming = make.get(source.key, np.zeros(len(wait), bool))
+        wait, unless_together = running[output.key], np.zeros(len(make[output.key]), bool)
+        mates = []
+        for source in (i for i in output.inputs if i.key != output.key and i.key in make):
+            coming = make[source.key]
             if stages.get(source.key) == output.stage:
-                coming = coming & ~request[source.key]
-            for offset in range(source.first, source.last + 1):
-                wait |= _shifted(coming, offset)
-        if _is_chained(output):
-            wait = np.logical_or.accumulate(wait)
-        request[output.key] = make[output.key] & ~wait
+                mates.append(request[source.key])
+                unless_together |= _reading(source, mates[-1])
+                coming = coming & ~mates[-1]
+            wait = wait | _reading(source, coming)
+        months = make[output.key] & ~_onwards(output, wait)
+        if any((months != mate).any() for mate in mates):
+            months &= ~_onwards(output, unless_together)
+        request[output.key] = months
     return request
 
 
@@ -222,9 +224,22 @@ def _is_chained(output: Output) -> bool:
     return any(source.key == output.key for source in output.inputs)
 
 
-def _shifted(values: NDArray[Any], offset: int, outside: Any = 0) -> NDArray[Any]:
-    """``values[i + offset]`` at i; ``outside`` where that is no month."""
-    out = np.full_like(values, outside)
+def _onwards(output: Output, months: Flags) -> Flags:
+    """These months, and where the table is chained, all after the first."""
+    return np.logical_or.accumulate(months) if _is_chained(output) else months
+
+
+def _reading(source: Input, months: Flags) -> Flags:
+    """The months that read one of ``months`` of ``source``."""
+    found = np.zeros(len(months), bool)
+    for offset in range(source.first, source.last + 1):
+        found |= _shifted(months, offset)
+    return found
+
+
+def _shifted(values: NDArray[Any], offset: int) -> NDArray[Any]:
+    """``values[i + offset]`` at i; 0 where that is no month."""
+    out = np.zeros_like(values)
     if offset < 0:
         out[-offset:] = values[:offset]
     elif offset > 0:

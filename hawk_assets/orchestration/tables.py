@@ -4,36 +4,39 @@ A file appears whole or not at all. Nothing here knows Dagster or what a column 
 """
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from hawk_assets.core.errors import MissingMonthError, StorageError
+from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
 from hawk_assets.core.sessions import key_of, month_of, month_starts
 
-_THREADS = 8
-_T = TypeVar("_T")
+# A folder keeps a processor busy, a bucket keeps it waiting.
+_LOCAL_THREADS, _REMOTE_THREADS = 2, 16
+_S, _T = TypeVar("_S"), TypeVar("_T")
 Key = Sequence[str]
+
+
+def _backfill(key: Key, first: pd.Timestamp, last: pd.Timestamp) -> str:
+    return f"hawk backfill --select {'/'.join(key)} --from {key_of(first)} --to {key_of(last)}"
 
 
 def _missing(key: Key, months: Sequence[pd.Timestamp]) -> MissingMonthError:
     more = f" and {len(months) - 1} more months" if len(months) > 1 else ""
     return MissingMonthError(
-        f"{'/'.join(key)} has no {key_of(months[0])}{more}; run: hawk backfill "
-        f"--select {'/'.join(key)} --from {key_of(months[0])} --to {key_of(months[-1])}"
+        f"{'/'.join(key)} has no {key_of(months[0])}{more}; "
+        f"run: {_backfill(key, months[0], months[-1])}"
     )
-
-
-def _nothing(column: str) -> pd.Series:
-    dated = column in ("date", "as_of", "month") or column.endswith("_date")
-    return pd.Series([], dtype="datetime64[ns]" if dated else object)
 
 
 class Tables:
@@ -47,29 +50,43 @@ class Tables:
 
     @cached_property
     def _place(self) -> tuple[pyarrow.fs.FileSystem, str]:
-        if self.root.startswith("gs://") and (host := os.environ.get("STORAGE_EMULATOR_HOST")):
-            scheme, _, address = host.rpartition("://")
-            gcs = pyarrow.fs.GcsFileSystem(
+        if self.root.startswith("gs://") and (bucket := self.root.removeprefix("gs://").strip("/")):
+            if not (host := os.environ.get("STORAGE_EMULATOR_HOST")):
+                return pyarrow.fs.GcsFileSystem(), bucket
+            scheme, _, address = host.rstrip("/").rpartition("://")
+            emulator = pyarrow.fs.GcsFileSystem(
                 anonymous=True, scheme=scheme or "http", endpoint_override=address
             )
-            return gcs, self.root.removeprefix("gs://").rstrip("/")
-        try:
-            return pyarrow.fs.FileSystem.from_uri(self.root)
-        except (pa.ArrowInvalid, OSError) as error:
+            return emulator, bucket
+        if ":" in self.root.split("/")[0]:
             raise StorageError(
-                f"HAWK_STORAGE={self.root!r} is neither a folder nor gs://bucket/prefix: {error}"
-            ) from None
+                f"HAWK_STORAGE={self.root!r} is neither a folder nor gs://bucket/prefix; correct it"
+            )
+        return pyarrow.fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(self.root))
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._place[0], pyarrow.fs.LocalFileSystem)
+
+    def _folder(self, key: Key) -> str:
+        return "/".join([self._place[1], *key])
 
     def path(self, key: Key, month: pd.Timestamp) -> str:
         """Where a month of a table is stored, within the file system."""
-        return "/".join([self._place[1], *key, f"{key_of(month)}.parquet"])
+        return f"{self._folder(key)}/{key_of(month)}.parquet"
 
     def months(self, key: Key) -> pd.DatetimeIndex:
-        """The stored months of a table, ascending."""
-        fs, root = self._place
-        folder = pyarrow.fs.FileSelector("/".join([root, *key]), allow_not_found=True)
-        files = [f.base_name for f in fs.get_file_info(folder) if f.base_name.endswith(".parquet")]
-        return pd.DatetimeIndex(sorted(month_of(f.removesuffix(".parquet")) for f in files))
+        """The stored months of a table, ascending.
+
+        :raises StorageError: the root cannot be read
+        """
+        folder = pyarrow.fs.FileSelector(self._folder(key), allow_not_found=True)
+        try:
+            names = [file.base_name for file in self._place[0].get_file_info(folder)]
+        except OSError as error:
+            raise self._unusable("read", key, error) from None
+        stored = [re.fullmatch(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet", name) for name in names]
+        return pd.DatetimeIndex(sorted(month_of(name[1]) for name in stored if name))
 
     def write(
         self,
@@ -82,23 +99,28 @@ class Tables:
         """Store a frame, one file per month of ``months``, an empty one where it has no rows.
 
         :param by: the date column that says which month a row belongs to
+        :raises DataError: a row belongs to none of the months
         :raises StorageError: the root cannot be written
         """
         table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-        rows = frame.groupby(month_starts(frame[by]), sort=False).indices
-
-        def store(month: pd.Timestamp) -> None:
-            part = table.take(pa.array(rows[month])) if month in rows else table.slice(0, 0)
-            self._put(self.path(key, month), part)
-
+        table = table.replace_schema_metadata(None)
+        month = month_starts(frame[by])
+        if len(stray := frame.loc[~month.isin(months), by]):
+            raise DataError(
+                f"{'/'.join(key)}: a row of {stray.iloc[0]} is in none of the {len(months)} months "
+                "to be stored; the stage that made it must leave it out"
+            )
+        if not month.is_monotonic_increasing:
+            order = np.argsort(month, kind="stable")
+            table, month = table.take(order), month[order]
+        edges = zip(month.searchsorted(months), month.searchsorted(months, "right"), strict=True)
+        parts = [(self.path(key, m), table[a:b]) for m, (a, b) in zip(months, edges, strict=True)]
         try:
-            self._place[0].create_dir("/".join([self._place[1], *key]), recursive=True)
-            self._each(store, months)
+            if self._is_local:
+                os.makedirs(self._folder(key), exist_ok=True)
+            self._each(self._put, parts)
         except OSError as error:
-            raise StorageError(
-                f"cannot write {'/'.join(key)} below {self.root}: {error}. "
-                "Make the folder writable, or point HAWK_STORAGE elsewhere"
-            ) from None
+            raise self._unusable("write", key, error) from None
 
     def read(
         self,
@@ -109,27 +131,35 @@ class Tables:
     ) -> pd.DataFrame:
         """The rows of ``months``, in the order of the months.
 
-        :param columns: only these
+        :param columns: only these, in this order
         :param missing_ok: leave out months that are not stored, instead of raising
+        :return: no rows, and no types, where no month is stored
         :raises MissingMonthError: names the first missing month and the command that makes it
+        :raises StorageError: a file is damaged, or of other columns; the root cannot be read
         """
 
         def load(month: pd.Timestamp) -> pa.Table | None:
-            try:
-                with self._place[0].open_input_file(self.path(key, month)) as file:
-                    return pq.ParquetFile(file).read(columns=columns)
-            except FileNotFoundError:
-                return None
+            return self._get(key, month, lambda file: file.read(columns=columns))
 
-        parts = self._each(load, months)
-        absent = [m for m, part in zip(months, parts, strict=True) if part is None]
+        loaded = list(zip(months, self._each(load, months), strict=True))
+        absent = [month for month, part in loaded if part is None]
         if absent and not missing_ok:
             raise _missing(key, absent)
-        found = [part for part in parts if part is not None]
-        if not found:
-            return pd.DataFrame({c: _nothing(c) for c in columns or []})
+        stored = [(month, part) for month, part in loaded if part is not None]
+        if not stored:
+            return pd.DataFrame(columns=columns)
+        schema = stored[0][1].schema
+        wanted = list(columns or schema.names)
+        for month, part in stored:
+            if (lost := set(wanted) - set(part.schema.names)) or part.schema != schema:
+                fault = f"no {', '.join(sorted(lost))}" if lost else "other columns or types"
+                raise StorageError(
+                    f"{self.path(key, month)} has {fault}: older code has made it; "
+                    f"run: {_backfill(key, months[0], months[-1])}"
+                )
         return (
-            pa.concat_tables(found)
+            pa.concat_tables([part for _, part in stored])
+            .select(wanted)
             .replace_schema_metadata(None)
             .to_pandas(
                 date_as_object=False,
@@ -142,31 +172,67 @@ class Tables:
         """How many rows a month holds.
 
         :raises MissingMonthError: the month is not stored
+        :raises StorageError: the file is damaged; the root cannot be read
         """
-        fs, _ = self._place
-        try:
-            with fs.open_input_file(self.path(key, month)) as file:
-                return pq.ParquetFile(file).metadata.num_rows
-        except FileNotFoundError:
-            raise _missing(key, [month]) from None
+        rows = self._get(key, month, lambda file: file.metadata.num_rows)
+        if rows is None:
+            raise _missing(key, [month])
+        return rows
 
-    def _put(self, path: str, table: pa.Table) -> None:
+    def _get(
+        self, key: Key, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
+    ) -> _T | None:
+        """What ``take`` finds in a month's file; None where there is none."""
+        path = self.path(key, month)
+        # Read as a whole first: a file is small, and only a file can be damaged, not a connection.
+        try:
+            with self._place[0].open_input_stream(path) as stream:
+                content = stream.read_buffer()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unusable("read", key, error) from None
+        try:
+            return take(pq.ParquetFile(content, page_checksum_verification=True))
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(
+                f"{path} is damaged: {error}. Delete it, then run: {_backfill(key, month, month)}"
+            ) from None
+
+    def _put(self, part: tuple[str, pa.Table]) -> None:
+        path, table = part
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        fs, root = self._place
-        if not isinstance(fs, pyarrow.fs.LocalFileSystem):
-            with fs.open_output_stream(path) as out:
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        if not self._is_local:
+            with self._place[0].open_output_stream(path) as out:
                 out.write(sink.getvalue())
             return
-        temporary = os.path.join(root, ".partial", uuid.uuid4().hex)
-        os.makedirs(os.path.dirname(temporary), exist_ok=True)
-        with open(temporary, "wb") as out:
-            out.write(sink.getvalue())
-        os.replace(temporary, path)
+        folder, name = os.path.split(path)
+        temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+        try:
+            with open(temporary, "wb") as out:
+                out.write(sink.getvalue())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
 
-    @staticmethod
-    def _each(act: Callable[[pd.Timestamp], _T], months: pd.DatetimeIndex) -> list[_T]:
-        if len(months) < 2:
-            return [act(m) for m in months]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(act, months))
+    def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
+        if len(items) < 2:
+            return [act(item) for item in items]
+        with ThreadPoolExecutor(_LOCAL_THREADS if self._is_local else _REMOTE_THREADS) as pool:
+            return list(pool.map(act, items))
+
+    def _unusable(self, act: str, key: Key, error: OSError) -> StorageError:
+        return StorageError(
+            f"cannot {act} {'/'.join(key)} below HAWK_STORAGE={self.root}: {error}. "
+            "Correct its permissions, or point HAWK_STORAGE elsewhere"
+        )

@@ -1,17 +1,18 @@
-"""Market data from Parquet and CSV files on this machine, read through pyarrow.
+"""Raw data from Parquet and CSV files on this machine, read through pyarrow.
 
 A file keeps its own column order and types; what it means by a day or a number is settled here.
-What a bar may hold is settled by the table's schema.
+What a row may hold is settled by the table's schema.
 """
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -21,75 +22,134 @@ from pyarrow.fs import LocalFileSystem
 from hawk_assets.core.errors import DataError
 from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
 from hawk_assets.sources.base import MarketDataSource, empty_table
+from hawk_assets.sources.release import release_dates
 
-_COLUMNS = list(MARKET_DATA.columns)
-_NUMBERS = _COLUMNS[2:]
 _DAY = r"^\d{4}-\d\d-\d\d([T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?)?$"
 
-# CSV stays text until its rows are chosen: no value is guessed from the rows above it, a ticker
-# called NA is a ticker, and a bad number can be reported with its ticker and date.
-_CSV = ds.CsvFileFormat(
-    convert_options=pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(_COLUMNS, pa.string()),
-        strings_can_be_null=True,
-        null_values=[""],
-    )
+
+@dataclass(frozen=True)
+class _Layout:
+    """What files of one table have in common."""
+
+    schema: pandera.DataFrameSchema
+    setting: str
+    content: str
+    key: tuple[str, str]
+    """The columns of the day and the name that no two rows share."""
+    optional: tuple[str, ...] = ()
+
+    @property
+    def days(self) -> list[str]:
+        return [n for n, c in self.schema.columns.items() if str(c.dtype).startswith("datetime64")]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [name for name, c in self.schema.columns.items() if str(c.dtype) == "float64"]
+
+    def needs(self, column: str) -> str:
+        """The type of a column, in words."""
+        return "a day" if column in self.days else "a number" if column in self.numbers else "text"
+
+    def held(self, names: Container[str]) -> list[str]:
+        """Those of its columns that are among ``names``."""
+        return [name for name in self.schema.columns if name in names]
+
+
+_BARS = _Layout(MARKET_DATA, "HAWK_MARKET_DATA", "prices", ("date", "ticker"))
+_REPORTS = _Layout(
+    COMMITMENTS_OF_TRADERS,
+    "HAWK_COMMITMENTS",
+    "reports",
+    ("report_date", "contract"),
+    optional=("release_date",),
 )
 
 
 @dataclass(frozen=True)
 class LocalFiles(MarketDataSource):
-    """Bars in Parquet or CSV files, told apart by content, mixed as they come.
+    """Bars, and reports where there are any, in Parquet or CSV files, mixed as they come.
 
-    Each file has the columns of ``MARKET_DATA`` by name, in any order; others are ignored. ``date``
-    is a date, or a timestamp or ISO text at midnight of its own time zone. Numbers may be integers;
-    a NaN, a null or an empty CSV field is a hole. Files hold no commitments of traders.
+    Each file has the columns of ``MARKET_DATA`` or ``COMMITMENTS_OF_TRADERS`` by name, in any
+    order; others are ignored. A date is a date, or a timestamp or ISO text at midnight of its own
+    time zone. Numbers may be integers; a NaN, a null or an empty CSV field is a hole. A file of
+    reports without ``release_date`` gets the calendar's (:mod:`hawk_assets.sources.release`).
 
-    :param pattern: a file, a folder (read with its subfolders; names that begin with ``.`` or ``_``
-        are skipped) or a glob, where ``**`` spans folders
+    :param pattern: of the bars: a file, a folder (read with its subfolders; names that begin with
+        ``.`` or ``_`` are skipped) or a glob, where ``**`` spans folders
+    :param commitments: of the reports, likewise; None is no reports
     """
 
     pattern: str
+    commitments: str | None = None
 
     @property
     def description(self) -> str:
-        return self.pattern
+        if self.commitments is None:
+            return self.pattern
+        return f"{self.pattern}, commitments of traders from {self.commitments}"
 
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        tables = {path: _read(path, start, end) for path in _files(self.pattern)}
-        parts = {path: _bars(table, path) for path, table in tables.items() if table.num_rows}
-        bars = pd.concat([empty_table(MARKET_DATA), *parts.values()])
-        bars = bars.sort_values(["date", "ticker"], ignore_index=True)
-        try:
-            return validate(MARKET_DATA, bars, self.pattern)
-        except DataError:
-            for path, part in parts.items():
-                validate(MARKET_DATA, part, str(path))
-            # Every file is sound by itself, so a bar is in two of them.
-            day, ticker = bars.loc[bars.duplicated(["date", "ticker"]), ["date", "ticker"]].iloc[0]
-            holders = [
-                str(path)
-                for path, part in parts.items()
-                if ((part["date"] == day) & (part["ticker"] == ticker)).any()
-            ]
-            raise DataError(
-                f"{ticker} on {day:%Y-%m-%d} is in {' and '.join(holders)}; keep one"
-            ) from None
+        parts = {path: _read(path, _BARS, (start, end)) for path in _files(self.pattern, _BARS)}
+        return _joined(parts, self.pattern, _BARS, ["date", "ticker"])
 
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        return empty_table(COMMITMENTS_OF_TRADERS)
+        if self.commitments is None:
+            return empty_table(COMMITMENTS_OF_TRADERS)
+        # Read whole, since a release need not be stated; reports of decades are a few megabytes.
+        parts = {path: _read_reports(path) for path in _files(self.commitments, _REPORTS)}
+        order = ["release_date", "contract", "report_date"]
+        reports = _joined(parts, self.commitments, _REPORTS, order)
+        within = (reports["release_date"] >= start) & (reports["release_date"] < end)
+        return reports[within].reset_index(drop=True)
 
     def latest_session(self) -> pd.Timestamp | None:
         latest = []
-        for path in _files(self.pattern):
-            with _reading(path):
-                dates = _open(path).to_table(columns=["date"])["date"]
-            latest.append(_days(pa.chunked_array([[pc.max(dates)]], dates.type), path))
+        for path in _files(self.pattern, _BARS):
+            with _reading(path, _BARS):
+                dates = _open(path, _BARS).to_table(columns=["date"])["date"]
+            latest.append(_days(pa.chunked_array([[pc.max(dates)]], dates.type), path, "date"))
         day = pd.concat(latest).max()
         return None if pd.isna(day) else day
 
 
-def _files(pattern: str) -> list[Path]:
+def _joined(
+    parts: dict[Path, pd.DataFrame], pattern: str, layout: _Layout, order: list[str]
+) -> pd.DataFrame:
+    """The rows of all files, held against the schema.
+
+    :raises DataError: names the file, or both files that hold the same row
+    """
+    filled = [part for part in parts.values() if len(part)]
+    rows = pd.concat([empty_table(layout.schema), *filled]).sort_values(order, ignore_index=True)
+    try:
+        return validate(layout.schema, rows, pattern)
+    except DataError:
+        for path, part in parts.items():
+            validate(layout.schema, part, str(path))
+        # Every file is sound by itself, so a row is in two of them.
+        key = list(layout.key)
+        day, name = rows.loc[rows.duplicated(key), key].iloc[0]
+        holders = [
+            str(path)
+            for path, part in parts.items()
+            if (part[key] == [day, name]).all(axis=1).any()
+        ]
+        raise DataError(
+            f"{name} on {day:%Y-%m-%d} is in {' and '.join(holders)}; keep one"
+        ) from None
+
+
+def _read_reports(path: Path) -> pd.DataFrame:
+    """The reports of one file, each with its release."""
+    reports = _read(path, _REPORTS)
+    if "release_date" not in reports:
+        dated = reports["report_date"].dropna()
+        released = release_dates(pd.DatetimeIndex(dated))
+        reports["release_date"] = pd.Series(released, dated.index).reindex(reports.index)
+    return reports
+
+
+def _files(pattern: str, layout: _Layout) -> list[Path]:
     """The files of a path, folder or glob, sorted.
 
     :raises DataError: there are none
@@ -100,12 +160,13 @@ def _files(pattern: str) -> list[Path]:
         if not match.is_dir():
             found.add(match)
             continue
-        with _reading(match):
+        with _reading(match, layout):
             found.update(_walk(match))
     if not found:
         raise DataError(
-            f"HAWK_MARKET_DATA={pattern!r} matches no file (the current directory is {Path.cwd()});"
-            " give a path, folder or glob of Parquet or CSV files, or 'sample'"
+            f"{layout.setting}={pattern!r} matches no file (the current directory is {Path.cwd()});"
+            " give a path, folder or glob of Parquet or CSV files"
+            + (", or 'sample'" if layout is _BARS else "")
         )
     return sorted(found)
 
@@ -120,7 +181,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path, layout: _Layout) -> Iterator[None]:
     """Turn what the file system or pyarrow says into an error that names the file."""
     try:
         yield
@@ -128,45 +189,59 @@ def _reading(path: Path) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(
             f"{path}: cannot be read: {reason.rsplit('Invalid: ', 1)[-1].strip()}; "
-            "correct the file, its permissions or HAWK_MARKET_DATA"
+            f"correct the file, its permissions or {layout.setting}"
         ) from None
 
 
-def _open(path: Path) -> ds.Dataset:
-    """A file as a dataset with the columns and types of market data.
+def _csv(layout: _Layout) -> ds.CsvFileFormat:
+    # Text until the rows are chosen: no value is guessed from the rows above it, a ticker called NA
+    # is a ticker, 088691 keeps its zero, and a bad number can be reported with its name and date.
+    return ds.CsvFileFormat(
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(layout.schema.columns, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+        )
+    )
+
+
+def _open(path: Path, layout: _Layout) -> ds.Dataset:
+    """A file as a dataset with the columns and types of its table.
 
     :raises DataError: empty, neither Parquet nor CSV, a column missing or of a useless type
     """
-    with _reading(path), path.open("rb") as file:
+    with _reading(path, layout), path.open("rb") as file:
         head = file.read(65536)
     header = head.split(b"\n")[0]
     if not head:
         raise DataError(f"{path}: the file is empty (0 bytes); write it again or remove it")
-    if head.startswith(b"PAR1"):
+    typed = head.startswith(b"PAR1")
+    if typed:
         form = ds.ParquetFileFormat()
     elif b"," in header and b"\0" not in head:
-        form = _CSV
+        form = _csv(layout)
     else:
         raise DataError(
             f"{path}: neither Parquet nor comma-separated CSV; remove it, or narrow "
-            "HAWK_MARKET_DATA to the files with prices"
+            f"{layout.setting} to the files with {layout.content}"
         )
-    with _reading(path):
+    with _reading(path, layout):
         dataset = ds.dataset(str(path), format=form, filesystem=LocalFileSystem())
         rows = dataset.count_rows()
     types = {field.name: field.type for field in dataset.schema}
-    if missing := [c for c in _COLUMNS if c not in types]:
+    needed = [name for name in layout.schema.columns if name not in layout.optional]
+    if missing := [name for name in needed if name not in types]:
         raise DataError(
-            f"{path}: column {', '.join(missing)} is missing; needs {', '.join(_COLUMNS)}, "
+            f"{path}: column {', '.join(missing)} is missing; needs {', '.join(needed)}, "
             f"found {', '.join(types)}. Rename or add it."
         )
     if not rows:
         raise DataError(f"{path}: the file has no rows; write it again or remove it")
-    for name in _COLUMNS:
-        needed = "a day" if name == "date" else "text" if name == "ticker" else "a number"
-        if not (form is _CSV or _fits(types[name], needed)):
+    for name in layout.held(types) if typed else ():
+        wanted = layout.needs(name)
+        if not _fits(types[name], wanted):
             raise DataError(
-                f"{path}: column {name} has type {types[name]}, needs {needed}. Write it as such."
+                f"{path}: column {name} has type {types[name]}, needs {wanted}. Write it as such."
             )
     return dataset
 
@@ -201,7 +276,7 @@ def _within(kind: pa.DataType, start: pd.Timestamp, end: pd.Timestamp) -> ds.Exp
     return ((date >= first) & (date < stop)) | date.is_null() | lost
 
 
-def _days(column: pa.ChunkedArray, path: Path) -> "pd.Series[pd.Timestamp]":
+def _days(column: pa.ChunkedArray, path: Path, name: str) -> "pd.Series[pd.Timestamp]":
     """Days as tz-naive midnights: the day that the file's own clock shows; null is NaT.
 
     :raises DataError: a time of day, or text that is no ISO date
@@ -218,7 +293,7 @@ def _days(column: pa.ChunkedArray, path: Path) -> "pd.Series[pd.Timestamp]":
         bad = shown.notna() & (days != days.dt.normalize())
     if bad.any():
         raise DataError(
-            f"{path}: date {str(shown[bad].iloc[0])!r} is not a day; write YYYY-MM-DD, or a "
+            f"{path}: {name} {str(shown[bad].iloc[0])!r} is not a day; write YYYY-MM-DD, or a "
             "timestamp at midnight"
         )
     midnights: pd.Series[pd.Timestamp] = days.astype("datetime64[ns]")
@@ -233,31 +308,30 @@ def _is_number(text: str | None) -> bool:
     return True
 
 
-def _read(path: Path, start: pd.Timestamp, end: pd.Timestamp) -> pa.Table:
-    """One file's rows of ``[start, end)``, in its own order and types."""
-    dataset = _open(path)
-    kind = dataset.schema.field("date").type
-    with _reading(path):
-        return dataset.to_table(columns=_COLUMNS, filter=_within(kind, start, end))
+def _read(
+    path: Path, layout: _Layout, span: tuple[pd.Timestamp, pd.Timestamp] | None = None
+) -> pd.DataFrame:
+    """One file's rows in the types of their table, not yet held against the schema.
 
-
-def _bars(table: pa.Table, path: Path) -> pd.DataFrame:
-    """Rows in the types of market data, not yet held against the schema."""
-    frame = pd.DataFrame(
-        {
-            "date": _days(table["date"], path),
-            "ticker": table["ticker"].cast(pa.string()).to_pandas(),
-        }
-    )
-    for name in _NUMBERS:
+    :param span: only the rows dated within ``[start, end)``; None reads all
+    """
+    dataset = _open(path, layout)
+    day, label = layout.key
+    within = None if span is None else _within(dataset.schema.field(day).type, *span)
+    with _reading(path, layout):
+        table = dataset.to_table(columns=layout.held(dataset.schema.names), filter=within)
+    days = [name for name in layout.days if name in table.column_names]
+    frame = pd.DataFrame({name: _days(table[name], path, name) for name in days})
+    frame[label] = table[label].cast(pa.string()).to_pandas()
+    for name in layout.numbers:
         try:
             frame[name] = table[name].cast(pa.float64(), safe=False).to_numpy()
         except pa.ArrowInvalid:
             texts = table[name].to_pylist()
             row = next(i for i, text in enumerate(texts) if not _is_number(text))
-            day, ticker = str(frame["date"].iloc[row])[:10], frame["ticker"].iloc[row]
+            when, who = str(frame[day].iloc[row])[:10], frame[label].iloc[row]
             raise DataError(
-                f"{path}: {ticker} on {day}: {name} {texts[row]!r} is not a number; "
+                f"{path}: {who} on {when}: {name} {texts[row]!r} is not a number; "
                 "correct it, or leave the field empty for a hole"
             ) from None
     return frame

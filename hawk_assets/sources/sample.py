@@ -16,6 +16,7 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
 from hawk_assets.core.sessions import BARS_PER_YEAR
 from hawk_assets.sources.base import MarketDataSource
+from hawk_assets.sources.release import release_dates
 
 SECTORS = ("ENR", "FIN", "HLT", "IND", "TEC")
 TICKERS = tuple(f"{sector}{n}" for sector in SECTORS for n in range(1, 6))
@@ -227,18 +228,14 @@ def _reports(
 ) -> pd.DataFrame:
     """Weekly positions; commercials lean against the last 63 sessions, the others with them.
 
-    As of Tuesday (Monday where Tuesday is a holiday); released on Friday, or on the next Monday
-    where Wednesday to Friday holds a holiday: the rule of the CFTC.
+    As of Tuesday (Monday where Tuesday is a holiday), released when the CFTC released its own.
 
-    :return: the columns of ``COMMITMENTS_OF_TRADERS``, by release date and contract
+    :return: the columns of ``COMMITMENTS_OF_TRADERS``, by release date, contract and report date
     """
     last = days[-1] if len(days) else since
     tuesdays = pd.date_range(since, last, freq="W-TUE")
     report = tuesdays.where(~tuesdays.isin(holidays), tuesdays - pd.Timedelta(days=1))
-    late = np.logical_or.reduce(
-        [(tuesdays + pd.Timedelta(days=n)).isin(holidays) for n in (1, 2, 3)]
-    )
-    release = tuesdays + pd.to_timedelta(np.where(late, 6, 3), unit="D")
+    release = release_dates(report)
 
     columns = [TICKERS.index(contract) for contract in CONTRACTS]
     known = days.searchsorted(report, side="right") - 1
@@ -253,7 +250,7 @@ def _reports(
         "noncommercial_short": np.round(interest * (0.30 + 0.4 * net)),
         "open_interest": interest,
     }
-    return pd.DataFrame(
+    reports = pd.DataFrame(
         {
             "report_date": report.repeat(len(CONTRACTS)),
             "release_date": release.repeat(len(CONTRACTS)),
@@ -261,6 +258,7 @@ def _reports(
             **{name: values.ravel() for name, values in counts.items()},
         }
     )
+    return reports.sort_values(["release_date", "contract", "report_date"], ignore_index=True)
 
 
 def _between(

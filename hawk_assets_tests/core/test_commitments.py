@@ -60,12 +60,20 @@ def test_reports_are_in_the_order_of_release_whatever_the_order_of_the_rows(
     assert np.array_equal(shuffled.numbers["open_interest"], ordered.numbers["open_interest"])
 
 
+def test_a_report_with_a_hole_is_left_out(commitments: pd.DataFrame) -> None:
+    holed = commitments.copy()
+    holed.iloc[5, holed.columns.get_loc("noncommercial_long")] = np.nan
+    left = reports_of("LATE", holed)
+    assert len(left.released) == len(reports_of("LATE", commitments).released) - 1
+    assert all(np.isfinite(values).all() for values in left.numbers.values())
+
+
 def test_only_reports_released_since_a_day_are_kept(commitments: pd.DataFrame) -> None:
     reports = reports_of("LATE", commitments)
-    recent = reports.since(pd.Timestamp("2019-03-08"))
+    recent = reports.since(np.datetime64("2019-03-08"))
     assert recent.released[0] == np.datetime64("2019-03-08")
     assert len(recent.released) == len(recent.numbers["open_interest"])
-    assert reports.since(pd.Timestamp("2019-03-09")).released[0] == np.datetime64("2019-03-15")
+    assert reports.since(np.datetime64("2019-03-09")).released[0] == np.datetime64("2019-03-15")
 
 
 def test_without_reports_there_is_nothing_to_see() -> None:

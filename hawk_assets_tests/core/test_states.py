@@ -108,14 +108,30 @@ def test_a_year_depends_on_its_own_window_of_valid_bars_and_on_nothing_before(
         assert states.equals(build_states(model, other, month)) != changes
 
 
-@pytest.mark.parametrize("slice_stable", [False, True])
+@dataclass(frozen=True)
+class Count(Average):
+    """How many bars it was given up to each."""
+
+    def features(self, bars: Bars) -> dict[str, Array]:
+        return {"seen": np.arange(1.0, len(bars["close"]) + 1)}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_all_months_of_a_year_start_from_the_same_bar(alone: bool) -> None:
+    market, wanted = walk(bars=700), months("2006-01-01", "2007-06-01")
+    runs = [pd.DatetimeIndex([month]) for month in wanted] if alone else [wanted]
+    states = pd.concat([build_states(Count(), market, run) for run in runs])
+    for _, year in states.groupby(states["date"].dt.year):
+        assert list(year["seen"]) == [float(101 + bar) for bar in range(len(year))]
+
+
+@pytest.mark.parametrize("model", [Count(), Average(slice_stable=True)])
 def test_after_a_long_suspension_a_month_alone_still_equals_the_full_run(
-    slice_stable: bool,
+    model: TradingModel,
 ) -> None:
-    model, market = Average(slice_stable), walk(tickers=2)
-    away = (market["ticker"] == "W01") & market["date"].between("2005-09-05", "2006-01-20")
+    market, wanted = walk(tickers=2, bars=520), months("2005-01-01", "2006-12-01")
+    away = (market["ticker"] == "W01") & market["date"].between("2005-08-01", "2006-11-20")
     market = market[~away]
-    wanted = months("2005-01-01", "2006-11-01")
     full = build_states(model, market, wanted)
     for month in wanted:
         alone = pd.DatetimeIndex([month])

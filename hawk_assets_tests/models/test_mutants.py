@@ -86,7 +86,7 @@ class PeeksAtTheNextReport(Positioning):
 class NormalisesByItsWholeWindow(Momentum):
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
-        return {"momentum": past_return(close, 20) * close.mean() / close}
+        return {"momentum": past_return(close, 20) * close / close.max(initial=1.0)}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from functools import cached_property
 
 import dagster as dg
 import pandas as pd
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecordStatus as Verdict,
+)
 
 from hawk_assets.core.errors import HawkError, MissingMonthError
 from hawk_assets.core.schemas import validate
@@ -18,6 +21,7 @@ from hawk_assets.orchestration.tables import Tables
 
 OWNERS = ["team:quant-desk"]
 CHECK = "contract"
+VERDICTS = {Verdict.SUCCEEDED, Verdict.FAILED}
 Make = Callable[[], pd.DataFrame]
 
 
@@ -110,17 +114,11 @@ class Stage:
 
     def _red_checks(self) -> set[dg.AssetKey]:
         # A passing check costs more than the table it is about; it is recorded to clear a red one.
-        keys = [dg.AssetCheckKey(dg.AssetKey(o.key), CHECK) for o in self.selected]
-        latest = self.context.instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            keys
-        )
-        return {key.asset_key for key, record in latest.items() if _is_red(record)}
-
-
-def _is_red(record: object) -> bool:
-    event = getattr(record, "event", None)
-    evaluation = event and event.dagster_event and event.dagster_event.event_specific_data
-    return bool(evaluation) and getattr(evaluation, "passed", True) is False
+        # The latest record is no verdict: it says that this very run has planned the check.
+        history = self.context.instance.event_log_storage.get_asset_check_execution_history
+        keys = [dg.AssetKey(output.key) for output in self.selected]
+        latest = {k: history(dg.AssetCheckKey(k, CHECK), limit=1, status=VERDICTS) for k in keys}
+        return {key for key, found in latest.items() if found and found[0].status == Verdict.FAILED}
 
 
 def build_stage(
