@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from hawk_assets.orchestration.build import Pipeline
+    from hawk_assets.orchestration.plan import Key
     from hawk_assets.orchestration.runner import StageRun
 
 # Piped output is for other programs and for logs: never wrapped to a terminal that is not there.
@@ -98,17 +99,30 @@ class _Progress:
             err.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
-def _end(failed: "Mapping[tuple[str, ...], str]") -> None:
-    """Say what was not made, one line per reason."""
-    reasons: dict[str, list[str]] = {}
+def _end(failed: "Mapping[Key, str]") -> None:
+    """Say what was not made and why: one line per reason, and one for what hangs on that."""
+    from hawk_assets.orchestration.runner import LEFT_OUT
+
+    reasons: dict[str, list[Key]] = {}
     for key, why in failed.items():
-        reasons.setdefault(why, []).append("/".join(key))
-    for why, tables in reasons.items():
-        err.print(f"[red]{escape(', '.join(tables))}[/]: {escape(why)}", soft_wrap=True)
+        reasons.setdefault("left out with it" if why.startswith(LEFT_OUT) else why, []).append(key)
+    for why, keys in reasons.items():
+        err.print(f"[red]{escape(_names(keys))}[/]: {escape(why)}", soft_wrap=True)
     if failed:
         plural = "table was" if len(failed) == 1 else "tables were"
         err.print(f"{len(failed)} {plural} not made; the others were")
         sys.exit(1)
+
+
+def _names(keys: "list[Key]") -> str:
+    """Tables by name, or by number where many models have one."""
+    folders: dict[str, list[str]] = {}
+    for folder, *model in keys:
+        folders.setdefault(folder, []).append("/".join([folder, *model]))
+    return ", ".join(
+        f"{folder} of {len(names)} models" if len(names) > 3 else ", ".join(names)
+        for folder, names in folders.items()
+    )
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="machine-readable")
@@ -201,7 +215,7 @@ def status(as_json: bool) -> None:
         for column in ("table", "stale", "missing", "failed", "running", "old code", "why"):
             table.add_column(column, no_wrap=True)
         for (folder, *cells), names in alike.items():
-            name = names[0] if len(names) == 1 else f"{folder}, {len(names)} models"
+            name = names[0] if len(names) == 1 else f"{folder} of {len(names)} models"
             table.add_row(name, *cells)
         out.print(table)
         out.print()

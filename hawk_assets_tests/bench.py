@@ -34,13 +34,30 @@ from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
 from hawk_assets.sources import open_source
+from hawk_assets.sources.sample import SampleMarket
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
 REPOSITORY = Path(__file__).parents[1]
 
 
+CHEAP = (
+    "adx_trend_20_50_14",
+    "bollinger_20_2",
+    "connors_rsi_2",
+    "donchian_20_10",
+    "ema_cross_12_26",
+    "macd_12_26_9",
+    "reversal_5",
+    "rsi_14",
+    "sma_cross_50_200",
+    "stochastic_14",
+)
+
+
 def main() -> None:
     settings = Settings.from_env()
+    per_model(settings)
+    many_tickers(settings)
     with tempfile.TemporaryDirectory() as folder:
         prices = Path(folder, "prices.parquet")
         everything = open_source(settings.market_data, settings.start, None).fetch_market_data(
@@ -60,6 +77,45 @@ def main() -> None:
         hawk(Path(folder, "short"), prices, shorter, "backfill")
         everything[everything["date"] >= short].to_parquet(prices)
         refresh(Path(folder, "short"), prices, shorter, "five years")
+
+
+def per_model(settings: Settings) -> None:
+    """CPU seconds of each model's states and insights for the whole history."""
+    source = open_source(settings.market_data, settings.start, None)
+    span = (settings.start, pd.Timestamp("2100-01-01"))
+    market_data, reports = (
+        source.fetch_market_data(*span),
+        source.fetch_commitments_of_traders(*span),
+    )
+    months = months_of(list(monthly(settings.start, settings.end).get_partition_keys()))
+    say(f"CPU seconds per model, {len(market_data)} bars: states (features), insights (signal)")
+    for name, model in discover().items():
+        began = time.process_time()
+        states = build_states(model, market_data, months, reports)
+        featured = time.process_time()
+        build_insights(model, states, months)
+        say(f"    {name:<32}{featured - began:6.2f}{time.process_time() - featured:8.2f}")
+
+
+def many_tickers(settings: Settings) -> None:
+    """The features of ten TA-Lib models on 20 years of 125, 250 and 500 tickers, one core."""
+    months = pd.date_range("2006-01-01", "2025-12-01", freq="MS")
+    one = SampleMarket(months[0], pd.Timestamp("2026-01-01")).fetch_market_data(
+        months[0], pd.Timestamp("2026-01-01")
+    )
+    say("\nstates of ten TA-Lib models, 20 years")
+    for copies in (5, 10, 20):
+        many = pd.concat(
+            [one.assign(ticker=one["ticker"] + f"_{i}") for i in range(copies)], ignore_index=True
+        ).sort_values(["date", "ticker"], ignore_index=True)
+        began = time.process_time()
+        for name in CHEAP:
+            build_states(discover()[name], many, months)
+        seconds = time.process_time() - began
+        bars = len(many)
+        say(
+            f"    {25 * copies} tickers, {bars} bars: {seconds:.1f} s CPU, {seconds / bars * 1e6:.2f} us a bar"
+        )
 
 
 def backfill(home: Path, prices: Path, settings: Settings) -> int:

@@ -74,7 +74,7 @@ COMMITMENTS_OF_TRADERS = pa.DataFrameSchema(
     },
     checks=[
         pa.Check(
-            lambda t: t["release_date"] > t["report_date"],
+            lambda t: ~(t["release_date"] <= t["report_date"]),
             error="released on or before the day it reports",
         )
     ],

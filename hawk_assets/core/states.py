@@ -76,14 +76,15 @@ def build_states(
     wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
     none = Reports.none() if model.reports else None
     nothing = _compute(model, {c: v[:0] for c, v in inputs.items()}, dates[:0], none)
-    features = {name: np.full(len(dates), np.nan) for name in nothing}
+    features = {name: np.full(len(dates), np.nan) for name in ["vol_63", *nothing]}
     bounds = np.searchsorted(codes, np.arange(len(tickers) + 1))
+    years = _year_edges(months, months_covering(bars_needed(model)))
     for ticker, begin, end in zip(tickers, bounds, bounds[1:], strict=False):
         if wanted[begin:end].any():
             rows = begin + np.flatnonzero(valid[begin:end])
             bars = {c: v[rows] for c, v in inputs.items()}
             reports = reports_of(str(ticker), commitments) if model.reports else None
-            for name, array in _features(model, bars, dates[rows], months, reports, ticker).items():
+            for name, array in _features(model, bars, dates[rows], years, reports, ticker).items():
                 features[name][rows] = array
     keep = np.flatnonzero(wanted)
     keep = keep[np.lexsort((codes[keep], dates[keep]))]
@@ -102,56 +103,62 @@ def _compute(
         raise ModelError(
             f"{model.name}: the feature name {sorted(clash)[0]!r} is reserved; rename it"
         )
-    return {"vol_63": volatility(bars["close"]), **features}
+    return features
+
+
+def _year_edges(months: pd.DatetimeIndex, reach: int) -> Dates:
+    """Per year of ``months``, shape ``(n_years, 4)``: where its window may begin, its first day,
+    and the begin and end of the months wanted of it."""
+    wanted = months.to_numpy().astype("datetime64[M]")
+    years = wanted.astype("datetime64[Y]")
+    first = np.flatnonzero(np.append(True, years[1:] != years[:-1]))[: len(years)]
+    last = np.append(first[1:], len(years)) - 1
+    new_year = years[first].astype("datetime64[M]")
+    edges = np.stack([new_year - reach, new_year, wanted[first], wanted[last[: len(first)]] + 1], 1)
+    return edges.astype("datetime64[ns]")
 
 
 def _features(
     model: TradingModel,
     bars: Bars,
     dates: Dates,
-    months: pd.DatetimeIndex,
+    years: Dates,
     reports: Reports | None,
     ticker: str,
 ) -> dict[str, Array]:
-    """Features on the bars of ``months``, shape ``(n_bars,)``; each year from its own window."""
-    need, reach = bars_needed(model), months_covering(bars_needed(model))
+    """Features on the wanted bars, shape ``(n_bars,)``; each year from its own window."""
+    need = bars_needed(model)
     one_pass = model.slice_stable and reports is None
-    whole: dict[str, Array] | None = None
+    whole = _compute(model, bars, dates, None) if one_pass else {}
+    whole["vol_63"] = volatility(bars["close"])
     out: dict[str, Array] = {}
-    for year in sorted(set(months.year)):
-        in_year = months[months.year == year]
-        new_year = np.datetime64(f"{year}-01", "M")
-        first_month, last_month = in_year[[0, -1]].to_numpy().astype("datetime64[M]")
-        edges = np.array([new_year - reach, new_year, first_month, last_month + 1])
-        mapped, anchor, start, stop = np.searchsorted(dates, edges.astype("datetime64[ns]"))
+    new_years = years[:, 1].astype("datetime64[M]")
+    bounds = np.searchsorted(dates, years)
+    for (mapped, anchor, start, stop), new_year in zip(bounds, new_years, strict=True):
         if start == stop:
             continue
         first = max(mapped, anchor - need)
-        if one_pass and (first == 0 or first == anchor - need):
-            whole = whole or _compute(model, bars, dates, None)
-            values = {name: array[start:stop] for name, array in whole.items()}
-        else:
+        cut = 0 < first != anchor - need
+        values = {} if cut else {name: array[start:stop] for name, array in whole.items()}
+        if cut or not one_pass:
             window = {c: v[first:stop] for c, v in bars.items()}
             known = reports and reports.since(new_year - months_of_reports(model.reports))
             made = _compute(model, window, dates[first:stop], known)
-            values = {name: array[start - first :] for name, array in made.items()}
+            if cut:
+                made["vol_63"] = volatility(window["close"])
+            values |= {name: array[start - first :] for name, array in made.items()}
         for name, array in values.items():
-            _hold_to_contract(model, name, array, dates[start:stop], ticker)
+            if array.shape != (stop - start,):
+                raise ModelError(
+                    f"{model.name}: feature {name!r} of {ticker} in {str(new_year)[:4]} has shape "
+                    f"{array.shape}, not one value per bar; return arrays as long as the bars"
+                )
             out.setdefault(name, np.full(len(dates), np.nan))[start:stop] = array
+    for name, array in out.items():
+        if (infinite := np.isinf(array)).any():
+            when = pd.Timestamp(dates[int(np.argmax(infinite))])
+            raise ModelError(
+                f"{model.name}: feature {name!r} of {ticker} is infinite on {when:%Y-%m-%d}; "
+                "guard the division in features()"
+            )
     return out
-
-
-def _hold_to_contract(
-    model: TradingModel, name: str, array: Array, dates: Dates, ticker: str
-) -> None:
-    if array.shape != dates.shape:
-        raise ModelError(
-            f"{model.name}: feature {name!r} of {ticker} in {pd.Timestamp(dates[0]):%Y} has shape "
-            f"{array.shape}, not one value per bar; return arrays as long as the bars"
-        )
-    if np.isinf(array).any():
-        when = pd.Timestamp(dates[int(np.argmax(np.isinf(array)))])
-        raise ModelError(
-            f"{model.name}: feature {name!r} of {ticker} is infinite on {when:%Y-%m-%d}; "
-            "guard the division in features()"
-        )

@@ -52,7 +52,7 @@ class AdxTrend(TradingModel):
         close = bars["close"]
         return {
             "ema_gap": relative_gap(ema(close, self.fast), ema(close, self.slow)),
-            "adx": directional_index(bars["high"], bars["low"], close, self.span),
+            "adx": directional_index(bars["high"], bars["low"], self.span),
         }
 
     def signal(self, states: States) -> pd.DataFrame:
@@ -61,26 +61,24 @@ class AdxTrend(TradingModel):
         return (gap.gt(0).astype(float) - gap.lt(0)) * strength.clip(0.0, 1.0)
 
 
-def directional_index(high: Array, low: Array, close: Array, span: int) -> Array:
+def directional_index(high: Array, low: Array, span: int) -> Array:
     """Wilder's average directional index in points, NaN for the first ``2 * span - 1`` bars.
 
-    TA-Lib's ADX but for one thing: an upward and a downward move that differ by rounding noise are
-    equal, and then neither counts; on prices in ticks they often are.
+    The true range, by which he divides either direction, cancels out. It is TA-Lib's ADX but for
+    two things: an upward and a downward move that differ by rounding noise are equal, and then
+    neither counts, as often happens in ticks; and where hundreds of bars have not moved, the index
+    is 0, not for ever what it was before.
     """
+    level = high[1:]
     up, down = np.diff(high), -np.diff(low)
-    tie = np.abs(up - down) <= 1e-9 * close[1:]
+    tie = np.abs(up - down) <= 1e-9 * level
     rise = np.where((up > down) & (up > 0) & ~tie, up, 0.0)
     fall = np.where((down > up) & (down > 0) & ~tie, down, 0.0)
-    before = close[:-1]
-    true_range = np.maximum(high[1:], before) - np.minimum(low[1:], before)
-    plus, minus, moved = (talib.RMA(x, timeperiod=span) for x in (rise, fall, true_range))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        strength = np.where(
-            plus + minus > 1e-12 * moved, np.abs(plus - minus) / (plus + minus), 0.0
-        )
-    out = np.full(len(close), np.nan)
-    ready = strength[span - 1 :]
-    out[span:] = 100 * talib.RMA(ready, timeperiod=span)
+    plus, minus = (talib.RMA(x, timeperiod=span) for x in (rise, fall))
+    moved = plus + minus > 1e-12 * level
+    strength = np.where(moved, np.abs(plus - minus) / np.where(moved, plus + minus, 1.0), 0.0)
+    out = np.full(len(high), np.nan)
+    out[span:] = 100 * talib.RMA(strength[span - 1 :], timeperiod=span)
     return out
 
 

@@ -25,7 +25,6 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     SqliteEventLogStorage,
 )
-from dagster._serdes import serialize_value
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import StaticPool
@@ -33,7 +32,9 @@ from sqlalchemy.pool import StaticPool
 from hawk_assets.core.errors import SettingsError
 
 _OPEN_DATABASES = 8
-Rows = list[dict[str, Any]]
+_PLANNED_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+Row = dict[str, Any]
+Rows = list[Row]
 
 
 class BatchedAssetEvents:
@@ -55,33 +56,13 @@ class BatchedAssetEvents:
         )
         with self.index_transaction() as conn, self._mirrored(rows):
             ids = list(conn.execute(insert, rows).scalars())
-            stored = list(zip(events, ids, strict=True))
-            if of_assets := [pair for pair in stored if pair[0].dagster_event.asset_key]:
+            stored = list(zip(rows, events, ids, strict=True))
+            if of_assets := [(event, i) for row, event, i in stored if row["asset_key"]]:
                 self._store_asset_event_tags(conn, *zip(*of_assets, strict=True))
-                for event, event_id in _latest(of_assets):
+                for event, event_id in _latest(stored):
                     self._store_asset_event(conn, event, event_id)
-            if checks := [row for pair in stored for row in self._planned_check_rows(*pair)]:
+            if checks := [check for entry in stored for check in _planned_checks(*entry)]:
                 conn.execute(AssetCheckExecutionsTable.insert(), checks)
-
-    def _planned_check_rows(self: Any, event: EventLogEntry, event_id: int) -> Rows:
-        """What ``_store_asset_check_evaluation_planned`` stores, a row per partition.
-
-        Dagster serialises the event, which names all partitions, anew for each of them.
-        """
-        if event.dagster_event_type != DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-            return []
-        planned = event.get_dagster_event().asset_check_planned_data
-        subset = planned.partitions_subset
-        row = {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": serialize_value(event),
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),
-            "evaluation_event_storage_id": event_id,
-        }
-        return [row | {"partition": p} for p in (subset.get_partition_keys() if subset else [None])]
 
     def _mirrored(self, rows: Rows) -> AbstractContextManager[None]:
         """Keep the rows of a run wherever else the storage keeps them, if what follows succeeds."""
@@ -90,19 +71,42 @@ class BatchedAssetEvents:
 
 def _is_batchable(event: EventLogEntry) -> bool:
     found = event.dagster_event
-    if not found:
-        return False
-    planned_check = found.event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
-    return planned_check or bool(found.event_type in ASSET_EVENTS and found.asset_key)
+    kind = found and found.event_type
+    return kind == _PLANNED_CHECK or bool(kind in ASSET_EVENTS and found and found.asset_key)
 
 
-def _latest(stored: Sequence[tuple[EventLogEntry, int]]) -> list[tuple[EventLogEntry, int]]:
+def _latest(stored: Sequence[tuple[Row, EventLogEntry, int]]) -> list[tuple[EventLogEntry, int]]:
     """The last event of each asset and type, which is all that the table of assets keeps.
 
     By asset, so that two writers lock its rows in the same order; then in the order of storage.
     """
-    last = {(str(e.dagster_event.asset_key), e.dagster_event_type): (e, i) for e, i in stored}
-    return [pair for _, pair in sorted(last.items(), key=lambda item: (item[0][0], item[1][1]))]
+    last = {
+        (row["asset_key"], row["dagster_event_type"]): (event, event_id)
+        for row, event, event_id in stored
+        if row["asset_key"]
+    }
+    return [last[key] for key in sorted(last, key=lambda key: (key[0], last[key][1]))]
+
+
+def _planned_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
+    """What Dagster's ``_store_asset_check_evaluation_planned`` stores: a row per partition.
+
+    It serialises the event, which names all the partitions, anew for each of them.
+    """
+    if row["dagster_event_type"] != _PLANNED_CHECK.value:
+        return []
+    planned = event.get_dagster_event().asset_check_planned_data
+    check = {
+        "asset_key": planned.asset_key.to_string(),
+        "check_name": planned.check_name,
+        "run_id": row["run_id"],
+        "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": event_id,
+    }
+    subset = planned.partitions_subset
+    return [check | {"partition": p} for p in (subset.get_partition_keys() if subset else [None])]
 
 
 class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):

@@ -3,6 +3,7 @@
 import dagster as dg
 import pandas as pd
 
+from hawk_assets.core.errors import StorageError
 from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.orchestration.plan import Key, Output
@@ -21,7 +22,13 @@ class ParquetIOManager(dg.IOManager):
         self._outputs = outputs
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
-        output = self._outputs[tuple(context.asset_key.path)]
+        """:raises StorageError: a table that is not of this pipeline"""
+        output = self._outputs.get(tuple(context.asset_key.path))
+        if output is None:
+            raise StorageError(
+                f"{context.asset_key.to_user_string()} is no table of this pipeline, whose columns "
+                "and months the IO manager knows; give the asset an io_manager_key of its own"
+            )
         self._tables.write(
             output.key,
             obj,

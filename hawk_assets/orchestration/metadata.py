@@ -31,7 +31,7 @@ def describe(
     if "ticker" in frame:
         figures["tickers"] = frame.groupby(month)["ticker"].nunique()
     if output.schema.name in ("insights", "combined_insights"):
-        figures |= _exposure(frame, month)
+        figures |= _exposure(frame)
     if output.schema.name == "performance_timeseries":
         figures |= _returns(frame, month)
     if output.schema.name == "performance_metrics":
@@ -39,7 +39,7 @@ def describe(
         for (window, metric), part in wanted.groupby(["window", "metric"]):
             figures[f"{metric}_{window}"] = part.set_index(month_starts(part["as_of"]))["value"]
     if output.schema.name == "weights":
-        figures["models_with_weight"] = frame[frame["weight"] > 0].groupby("month").size()
+        figures["models_with_weight"] = (frame["weight"] > 0).groupby(frame["month"]).sum()
         figures["largest_weight"] = frame.groupby("month")["weight"].max()
         for text in ("objective", "solver", "status", "rung"):
             figures[text] = frame.groupby("month")[text].first()
@@ -71,14 +71,15 @@ def attach(
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)
 
 
-def _exposure(frame: pd.DataFrame, month: pd.DatetimeIndex) -> dict[str, pd.Series]:
+def _exposure(frame: pd.DataFrame) -> dict[str, pd.Series]:
     wide = frame.pivot(index="date", columns="ticker", values="weight").fillna(0.0)
-    by = month_starts(wide.index)
-    gross, change = wide.abs().sum(axis=1), wide.diff().abs().sum(axis=1)
+    month = month_starts(wide.index)
+    # From one session of a month to its next, so that a month made alone has the same figure.
+    change = wide.groupby(month).diff().abs().sum(axis=1, min_count=1)
     return {
-        "gross_exposure": gross.groupby(by).mean(),
-        "net_exposure": wide.sum(axis=1).groupby(by).mean(),
-        "turnover_per_session": change.groupby(by).mean(),
+        "gross_exposure": wide.abs().sum(axis=1).groupby(month).mean(),
+        "net_exposure": wide.sum(axis=1).groupby(month).mean(),
+        "turnover_per_session": change.groupby(month).mean(),
     }
 
 

@@ -77,11 +77,11 @@ def build_source_sensor(
         target=dg.AssetSelection.assets(*RAW_DATA),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys={"source"},
         description="Polls the source for new sessions and restated months.",
     )
-    def new_market_data(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        source = context.resources.source
+    def new_market_data(
+        context: dg.SensorEvaluationContext, source: dg.ResourceParam[MarketDataSource]
+    ) -> dg.RunRequest | dg.SkipReason:
         if not context.instance.get_latest_materialization_event(MARKET_DATA):
             return dg.SkipReason("the history is not there yet; run: hawk backfill")
         changed = changed_months(source, context.instance, partitions)

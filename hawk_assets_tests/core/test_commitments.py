@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,11 @@ def test_a_ticker_is_spoken_for_by_its_contract_or_by_one_of_its_name(
     assert len(reports_of("LATE", commitments).released) == 79
     assert len(reports_of("NONE", commitments).released) == 0
     assert len(reports_of("GLD", None).released) == 0
+
+
+def test_a_contract_has_a_code_of_six_characters_and_speaks_for_one_ticker() -> None:
+    assert all(re.fullmatch(r"[0-9]{4}[0-9A-Z]{2}|[0-9]{5}[A-Z]", c) for c in CONTRACTS.values())
+    assert len(set(CONTRACTS.values())) == len(CONTRACTS)
 
 
 def test_reports_are_in_the_order_of_release_whatever_the_order_of_the_rows(

@@ -12,6 +12,7 @@ from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
 from hawk_assets.orchestration.plan import Output
 
 CURRENT = "models_are_current"
+NAMED = 5
 
 
 def build(
@@ -48,8 +49,9 @@ def _combined(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
             description="; ".join(
                 f"{row.model}: latest insights are {row.age} session{'s' * (row.age > 1)} old, "
                 + ("held" if row.age <= parameters.hold_sessions else "its share is cash")
-                for row in late.itertuples()
-            ),
+                for row in late[:NAMED].itertuples()
+            )
+            + f"; and {len(late) - NAMED} more models" * (len(late) > NAMED),
             metadata={"models_late": len(late)},
         )
     )
