@@ -48,7 +48,8 @@ def main() -> None:
 def cli() -> None:
     """A systematic desk's daily pipeline: prices to one combined portfolio.
 
-    Settings: HAWK_MARKET_DATA, HAWK_STORAGE, HAWK_START, HAWK_END, DAGSTER_HOME.
+    Settings: HAWK_MARKET_DATA, HAWK_COMMITMENTS, HAWK_STORAGE, HAWK_START, HAWK_END,
+    DAGSTER_HOME.
     """
 
 

@@ -117,7 +117,9 @@ def build_pipeline(
     available = {
         "tables": tables,
         "io_manager": ParquetIOManager(tables, outputs),
-        "source": open_source(settings.market_data, settings.start, _day_after(settings.end)),
+        "source": open_source(
+            settings.market_data, settings.start, _day_after(settings.end), settings.commitments
+        ),
         **(resources or {}),
     }
     defs = dg.Definitions(

@@ -3,6 +3,8 @@
 ========================= ======================================================================
 ``HAWK_MARKET_DATA``      where prices come from: a path, folder or glob of Parquet or CSV files;
                           unset: the built-in sample market
+``HAWK_COMMITMENTS``      weekly commitments of traders for prices of your own: a path, folder or
+                          glob; unset: none, and the models that read them take no position
 ``HAWK_STORAGE``          where the tables live: a folder or ``gs://bucket/prefix``;
                           default ``.hawk/storage``
 ``HAWK_START``            first month of the history, ``YYYY-MM-01``; default 2006-01-01
@@ -31,6 +33,7 @@ class Settings:
     :param start: first month
     :param end: last month, or None for a history that goes on
     :param dagster_home: absolute
+    :param commitments: see the module
     """
 
     market_data: str | None
@@ -38,6 +41,7 @@ class Settings:
     start: pd.Timestamp
     end: pd.Timestamp | None
     dagster_home: Path
+    commitments: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -65,6 +69,7 @@ class Settings:
             start=start,
             end=end,
             dagster_home=Path(env.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute(),
+            commitments=env.get("HAWK_COMMITMENTS") or None,
         )
 
 
