@@ -43,14 +43,14 @@ def wilder(high: Array, low: Array, close: Array, span: int) -> Array:
 def test_the_index_equals_wilders_loop(span: int) -> None:
     bars = bars_of_walk(600, seed=1)
     series = bars["high"], bars["low"], bars["close"]
-    found, expected = directional_index(*series, span), wilder(*series, span)
+    found, expected = directional_index(*series[:2], span), wilder(*series, span)
     assert np.allclose(found, expected, rtol=0, atol=1e-9, equal_nan=True)
 
 
 def test_long_after_its_start_the_index_is_that_of_talib() -> None:
     bars = bars_of_walk(1500, seed=2)
     series = bars["high"], bars["low"], bars["close"]
-    found, expected = directional_index(*series, 14), talib.ADX(*series, timeperiod=14)
+    found, expected = directional_index(*series[:2], 14), talib.ADX(*series, timeperiod=14)
     assert np.allclose(found[400:], expected[400:], rtol=0, atol=1e-6)
     assert not np.allclose(found[27:60], expected[27:60], rtol=0, atol=1e-2), "another start"
 
@@ -65,7 +65,7 @@ def test_a_tie_that_rounding_breaks_is_still_a_tie() -> None:
     up, down = np.diff(prices[0]), -np.diff(prices[1])
     tied = (np.diff(high) == -np.diff(low)) & (np.diff(high) > 0)
     assert (up[tied] != down[tied]).any(), "else this shows nothing"
-    found = directional_index(*prices, 5)
+    found = directional_index(*prices[:2], 5)
     assert np.allclose(found, expected, rtol=0, atol=1e-9, equal_nan=True)
     naive = wilder(*prices, 5)
     assert np.nanmax(np.abs(naive - expected)) > 0.1
@@ -73,15 +73,23 @@ def test_a_tie_that_rounding_breaks_is_still_a_tie() -> None:
 
 def test_a_price_that_does_not_move_has_no_trend() -> None:
     flat = np.full(100, 40.0)
-    assert (directional_index(flat, flat, flat, 14)[27:] == 0).all()
+    assert (directional_index(flat, flat, 14)[27:] == 0).all()
     steady = np.linspace(40.0, 80.0, 100)
-    assert np.allclose(directional_index(steady + 1, steady - 1, steady, 14)[27:], 100)
+    assert np.allclose(directional_index(steady + 1, steady - 1, 14)[27:], 100)
+
+
+def test_a_trend_is_forgotten_when_the_price_has_stopped_for_long() -> None:
+    close = np.append(np.linspace(40.0, 80.0, 100), np.full(900, 80.0))
+    for reach in (0.0, 1.0):
+        high, low = close + reach, close - reach
+        assert directional_index(high, low, 14)[-1] < 1e-6
+        assert talib.ADX(high, low, close, timeperiod=14)[-1] > 99
 
 
 @pytest.mark.parametrize("bars", [0, 1, 14, 27, 28])
 def test_a_short_series_is_not_ready(bars: int) -> None:
     close = np.linspace(40.0, 50.0, bars)
-    assert list(np.isfinite(directional_index(close + 1, close - 1, close, 14))) == [
+    assert list(np.isfinite(directional_index(close + 1, close - 1, 14))) == [
         bar >= 27 for bar in range(bars)
     ]
 

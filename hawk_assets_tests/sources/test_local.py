@@ -19,6 +19,8 @@ from hawk_assets.sources.sample import SampleMarket
 JAN, FEB, MAR, APR = pd.date_range("2020-01-01", periods=4, freq="MS")
 MONTHS = pd.DatetimeIndex([JAN, FEB, MAR])
 COLUMNS = list(MARKET_DATA.columns)
+NEXT_YEAR = pd.Timestamp("2021-01-01")
+REPORT_COLUMNS = list(COMMITMENTS_OF_TRADERS.columns)
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +135,12 @@ def test_a_month_that_no_file_holds_is_empty_and_typed(tmp_path: Path) -> None:
     assert list(source.versions(MONTHS)) == [JAN]
 
 
-def test_files_hold_no_commitments_of_traders(tmp_path: Path) -> None:
-    reports = LocalFiles(str(tmp_path)).fetch_commitments_of_traders(JAN, APR)
-    assert list(validate(COMMITMENTS_OF_TRADERS, reports, "no rows")) == list(
-        COMMITMENTS_OF_TRADERS.columns
-    )
+def test_without_files_of_reports_there_are_none(tmp_path: Path) -> None:
+    source = LocalFiles(str(tmp_path))
+    reports = source.fetch_commitments_of_traders(JAN, APR)
     assert reports.empty
+    assert list(validate(COMMITMENTS_OF_TRADERS, reports, "no rows")) == REPORT_COLUMNS
+    assert source.description == str(tmp_path)
 
 
 # Types: what a file may call a day, a ticker and a number.
@@ -454,6 +456,155 @@ def test_a_missing_price_stays_a_hole(tmp_path: Path) -> None:
         bars = fetch(write(tmp_path / f"x{suffix}", holes))
         assert bars["close"].isna().tolist() == [True, False, False]
         assert bars["volume"].isna().tolist() == [False, True, False]
+
+
+# Commitments of traders, read by the same rules.
+
+
+def weeks(**columns: object) -> pd.DataFrame:
+    """Reports of gold and of A as of three Tuesdays of 2020, with columns replaced or, None, gone.
+
+    The first is released on Friday, the second, of a week with a holiday, on Monday.
+    """
+    reports = pd.DataFrame(
+        {
+            "report_date": pd.to_datetime(["2020-01-28", "2020-11-24", "2020-12-01"]).repeat(2),
+            "release_date": pd.to_datetime(["2020-01-31", "2020-11-30", "2020-12-04"]).repeat(2),
+            "contract": ["088691", "A"] * 3,
+            **{name: np.arange(6.0) + 10 * n for n, name in enumerate(REPORT_COLUMNS[3:])},
+        }
+    )
+    gone = [name for name, values in columns.items() if values is None]
+    return reports.assign(**columns).drop(columns=gone)
+
+
+def fetch_reports(
+    pattern: object, start: pd.Timestamp = JAN, end: pd.Timestamp = NEXT_YEAR
+) -> pd.DataFrame:
+    return LocalFiles("prices", str(pattern)).fetch_commitments_of_traders(start, end)
+
+
+ON_TIME = list(pd.date_range("2020-12-07", periods=5))
+REPORT_LAYOUTS: dict[str, Callable[[Path, pd.DataFrame], object]] = {
+    "parquet": lambda at, reports: write(at / "r.parquet", reports),
+    "csv": lambda at, reports: write(at / "r.csv", reports[REPORT_COLUMNS[::-1]].assign(x=1)),
+    "without releases": lambda at, reports: write(
+        at / "r.csv", reports.drop(columns="release_date")
+    ),
+    "unsorted integers and dates": lambda at, reports: write(
+        at / "r.parquet",
+        reports.astype(dict.fromkeys(REPORT_COLUMNS[3:], int))
+        .assign(report_date=reports["report_date"].dt.date)
+        .sample(frac=1, random_state=1),
+    ),
+    "folder of both": lambda at, reports: (
+        write(at / "f" / "a.csv", reports[:2].drop(columns="release_date")),
+        write(at / "f" / "b.parquet", reports[2:]),
+        at / "f",
+    )[-1],
+}
+
+
+@pytest.mark.parametrize("layout", REPORT_LAYOUTS)
+def test_every_layout_gives_the_same_reports_by_release(tmp_path: Path, layout: str) -> None:
+    pattern = REPORT_LAYOUTS[layout](tmp_path, weeks())
+    pd.testing.assert_frame_equal(fetch_reports(pattern), weeks(), check_exact=True)
+    november = fetch_reports(pattern, pd.Timestamp("2020-11-30"), pd.Timestamp("2020-12-04"))
+    pd.testing.assert_frame_equal(november, weeks()[2:4].reset_index(drop=True))
+    empty = fetch_reports(pattern, FEB, MAR)
+    assert list(validate(COMMITMENTS_OF_TRADERS, empty, "no rows")) == REPORT_COLUMNS
+    assert empty.empty
+
+
+def test_a_release_that_is_stated_is_kept(tmp_path: Path) -> None:
+    stated = pd.to_datetime(["2020-02-10", "2020-12-02", "2020-12-07"]).repeat(2)
+    path = write(tmp_path / "r.csv", weeks(release_date=stated))
+    assert list(fetch_reports(path)["release_date"]) == list(stated)
+
+
+def test_a_report_counts_in_the_version_of_the_month_of_its_release(tmp_path: Path) -> None:
+    prices = str(write(tmp_path / "prices.csv", three_bars()))
+    months = pd.date_range("2020-01-01", "2020-12-01", freq="MS")
+    path = write(tmp_path / "r.csv", weeks())
+    source = LocalFiles(prices, str(path))
+    before = source.versions(months)
+    assert [f"{month:%m}" for month in before] == ["01", "11", "12"]
+    assert source.latest_session() == pd.Timestamp("2020-01-03")
+    assert before[JAN] != LocalFiles(prices).versions(months)[JAN]
+    revised = weeks()
+    revised.loc[3, "open_interest"] += 1
+    write(path, revised)
+    after = source.versions(months)
+    assert [f"{month:%m}" for month in months if before.get(month) != after.get(month)] == ["11"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("columns", "parts"),
+    [
+        ({"open_interest": [1.0, -5.0, 1, 1, 1, 1]}, ["A on 2020-01-28", "-5.0", "negative"]),
+        ({"release_date": pd.Timestamp("2020-11-24")}, ["088691 on 2020-11-24", "on or before"]),
+        ({"release_date": [pd.NaT, *ON_TIME]}, ["088691 on 2020-01-28", "release_date", "missing"]),
+        (
+            {"report_date": [pd.NaT, *ON_TIME], "release_date": None},
+            ["088691", "report_date", "missing"],
+        ),
+        ({"contract": ["A"] * 6}, ["A on 2020-01-28", "more than once", "keep one"]),
+    ],
+    ids=["negative", "early", "no release", "no date", "duplicate"],
+)
+def test_a_bad_report_names_its_file_contract_and_date(
+    tmp_path: Path, suffix: str, columns: dict[str, object], parts: list[str]
+) -> None:
+    path = write(tmp_path / f"r{suffix}", weeks(**columns))
+    text = message(lambda: fetch_reports(path))
+    for part in (f"{path}", *parts, "Correct the source"):
+        assert part in text
+
+
+def test_a_report_in_two_files_names_both(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.parquet", weeks())
+    two = write(tmp_path / "two.csv", weeks(release_date=None)[3:4])
+    assert message(lambda: fetch_reports(tmp_path)) == (
+        f"A on 2020-11-24 is in {one} and {two}; keep one"
+    )
+
+
+def test_a_count_that_is_missing_stays_a_hole(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.csv", weeks(commercial_long=[np.nan, 1, 2, 3, 4, 5]))
+    assert list(fetch_reports(path)["commercial_long"].isna()) == [True] + [False] * 5
+
+
+@pytest.mark.parametrize(
+    ("columns", "parts"),
+    [
+        ({"contract": None}, ["column contract is missing", "found report_date, release_date"]),
+        ({"contract": [88691, 2] * 3}, ["column contract has type int64, needs text"]),
+        ({"report_date": np.arange(6)}, ["column report_date has type int64, needs a day"]),
+        ({"release_date": ["soon"] * 6}, ["release_date 'soon' is not a day"]),
+        ({"open_interest": ["1", "?"] * 3}, ["open_interest has type", "needs a number"]),
+    ],
+    ids=["no contract", "number", "no date", "text", "no number"],
+)
+def test_a_file_of_reports_that_cannot_be_read_names_the_column(
+    tmp_path: Path, columns: dict[str, object], parts: list[str]
+) -> None:
+    path = write(tmp_path / "r.parquet", weeks(**columns))
+    text = message(lambda: fetch_reports(path))
+    for part in (f"{path}: ", *parts):
+        assert part in text
+
+
+def test_a_csv_count_that_is_no_number_names_the_report(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.csv", weeks(open_interest=["1", "2", "3", "1,000", "5", "6"]))
+    text = message(lambda: fetch_reports(path))
+    assert f"{path}: A on 2020-11-24: open_interest '1,000' is not a number" in text
+
+
+def test_no_match_of_reports_names_their_own_setting(tmp_path: Path) -> None:
+    text = message(lambda: fetch_reports(tmp_path / "*.csv"))
+    assert text.startswith(f"HAWK_COMMITMENTS={str(tmp_path / '*.csv')!r} matches no file")
+    assert "sample" not in text
 
 
 # Real prices, where there are any.
