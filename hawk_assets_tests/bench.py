@@ -112,9 +112,9 @@ def many_tickers(settings: Settings) -> None:
         for name in CHEAP:
             build_states(discover()[name], many, months)
         seconds = time.process_time() - began
-        bars = len(many)
+        each = seconds / len(many) * 1e6
         say(
-            f"    {25 * copies} tickers, {bars} bars: {seconds:.1f} s CPU, {seconds / bars * 1e6:.2f} us a bar"
+            f"    {25 * copies} tickers, {len(many)} bars: {seconds:.1f} s CPU, {each:.2f} us a bar"
         )
 
 
