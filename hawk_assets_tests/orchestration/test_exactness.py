@@ -1,0 +1,144 @@
+"""However the months are cut up, the same numbers come out; all of it through Dagster."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.plan import Key
+from hawk_assets_tests.pipelines import Desk, assert_same, open_desk, ragged_prices, real_prices
+
+Tables = Mapping[Key, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Prices, and the months of them that are looked at."""
+
+    prices: pd.DataFrame
+    first: str
+    last: str
+
+    def sessions(self) -> list[pd.Timestamp]:
+        end = pd.Timestamp(f"{self.last}-01") + pd.offsets.MonthEnd()
+        dates = self.prices["date"].unique()
+        return sorted(d for d in dates if pd.Timestamp(f"{self.first}-01") <= d <= end)
+
+    def until(self, session: pd.Timestamp) -> pd.DataFrame:
+        return self.prices[self.prices["date"] <= session]
+
+
+@pytest.fixture(scope="module", params=["ragged", "real"])
+def market(request: pytest.FixtureRequest) -> Market:
+    if request.param == "ragged":
+        return Market(ragged_prices(), "2015-01", "2015-12")
+    return Market(real_prices(), "2012-01", "2012-08")
+
+
+@pytest.fixture(scope="module")
+def whole(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Every table, made in one go."""
+    with open_market(tmp_path_factory.mktemp("whole"), market) as desk:
+        assert desk.backfill() == {}
+        return desk.tables()
+
+
+def open_market(folder: Path, market: Market):  # type: ignore[no-untyped-def]
+    return open_desk(folder, market.prices, market.last, market.first)
+
+
+def assert_same_rows(found: Tables, expected: Tables, last: pd.Timestamp) -> None:
+    """Equal up to a session; figures, which are of whole months, up to the month before."""
+    month = last.to_period("M").to_timestamp()
+    for key, table in found.items():
+        until = month if key[0].endswith("metrics") else last
+        assert_same({key: rows_until(table, until)}, {key: rows_until(expected[key], until)})
+
+
+def rows_until(table: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
+    dated = next(c for c in ("date", "as_of", "month", "release_date") if c in table)
+    return table[table[dated] <= last].reset_index(drop=True)
+
+
+def refresh_session_by_session(
+    desk: Desk, market: Market, sessions: Iterable[pd.Timestamp]
+) -> None:
+    for session in sessions:
+        desk.feed(market.until(session))
+        done, failed = desk.refresh()
+        assert done
+        assert not failed
+
+
+def test_the_samples_exercise_what_they_are_for(whole: Tables) -> None:
+    weights = whole["weights",]
+    assert (weights["rung"] == "min_variance").any()
+    assert weights["weight"].round(6).nunique() > 4
+    for (kind, *_), table in whole.items():
+        if kind == "insights":
+            assert table["signal"].abs().gt(0).mean() > 0.3
+
+
+def test_months_in_ranges_of_seven_equal_one_go(
+    market: Market, whole: Tables, tmp_path: Path
+) -> None:
+    with open_market(tmp_path, market) as desk:
+        months = desk.pipeline.months
+        for at in range(0, len(months), 7):
+            part = months[at : at + 7]
+            assert desk.backfill(part[0][:7], part[-1][:7]) == {}
+        assert_same(desk.tables(), whole)
+
+
+def test_months_one_by_one_all_stages_in_one_run_equal_one_go(
+    market: Market, whole: Tables, tmp_path: Path
+) -> None:
+    with open_market(tmp_path, market) as desk:
+        outputs = list(desk.pipeline.outputs.values())
+        for month in desk.pipeline.months:
+            done = runner.run_stage(desk.pipeline, desk.instance, outputs, month, month)
+            assert done.failed == {}
+        assert_same(desk.tables(), whole)
+
+
+@pytest.mark.parametrize("at", [0.55, 0.8])
+def test_prices_cut_off_at_any_date_give_the_same_rows_before_it(
+    at: float, market: Market, whole: Tables, tmp_path: Path
+) -> None:
+    sessions = market.sessions()
+    cut = sessions[int(at * len(sessions))]
+    with open_desk(tmp_path, market.until(cut), f"{cut:%Y-%m}", market.first) as desk:
+        assert desk.backfill() == {}
+        found = desk.tables()
+    assert_same_rows(found, whole, cut)
+
+
+def test_sessions_one_by_one_equal_one_go(market: Market, whole: Tables, tmp_path: Path) -> None:
+    """The last session of a month and the first four of the next, as they would come in."""
+    sessions = market.sessions()
+    turn = next(i for i, s in enumerate(sessions) if f"{s:%Y-%m}" == market.last)
+    with open_market(tmp_path, market) as desk:
+        desk.feed(market.until(sessions[turn - 2]))
+        assert desk.backfill() == {}
+        refresh_session_by_session(desk, market, sessions[turn - 1 : turn + 4])
+        found = desk.tables()
+    assert_same_rows(found, whole, sessions[turn + 3])
+
+
+@pytest.mark.skipif("HAWK_LONG_TESTS" not in os.environ, reason="two years, half an hour")
+def test_two_years_of_sessions_one_by_one_equal_one_go(tmp_path: Path) -> None:
+    market = Market(real_prices(), "2010-01", "2012-12")
+    with open_market(tmp_path / "whole", market) as desk:
+        assert desk.backfill() == {}
+        whole = desk.tables()
+    sessions = market.sessions()
+    new = [session for session in sessions if session.year > 2010]
+    with open_market(tmp_path / "daily", market) as desk:
+        desk.feed(market.until(sessions[-len(new) - 1]))
+        assert desk.backfill() == {}
+        refresh_session_by_session(desk, market, new)
+        assert_same(desk.tables(), whole)

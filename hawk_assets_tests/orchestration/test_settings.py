@@ -1,0 +1,90 @@
+"""Environment variables: defaults, and an error that names the variable for each bad value."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.settings import Settings, batch_events
+
+THIS_MONTH = pd.Timestamp.now("UTC").tz_localize(None).to_period("M").to_timestamp()
+
+
+def test_without_variables_everything_lies_below_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = Settings(
+        market_data=None,
+        storage=".hawk/storage",
+        start=pd.Timestamp("2006-01-01"),
+        end=None,
+        dagster_home=tmp_path / ".hawk" / "dagster",
+    )
+    names = ("HAWK_MARKET_DATA", "HAWK_STORAGE", "HAWK_START", "HAWK_END", "DAGSTER_HOME")
+    assert Settings.from_env({}) == Settings.from_env(dict.fromkeys(names, "")) == expected
+
+
+def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    values = {
+        "HAWK_MARKET_DATA": "prices/*.csv",
+        "HAWK_STORAGE": "gs://bucket/prefix",
+        "HAWK_START": "2010-02-01",
+        "HAWK_END": "2012-03-01",
+        "DAGSTER_HOME": "~/dagster",
+    }
+    expected = Settings(
+        market_data="prices/*.csv",
+        storage="gs://bucket/prefix",
+        start=pd.Timestamp("2010-02-01"),
+        end=pd.Timestamp("2012-03-01"),
+        dagster_home=tmp_path / "dagster",
+    )
+    assert Settings.from_env(values) == expected
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_env() == expected
+
+
+@pytest.mark.parametrize("name", ["HAWK_START", "HAWK_END"])
+@pytest.mark.parametrize(
+    "value",
+    ["2010-02-02", "2010-02", "2010", "01/02/2010", "2010-13-01", "9999-01-01", "soon", "NaT"],
+)
+def test_what_is_no_month_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}='{value}' is not the first day of a month"):
+        Settings.from_env({name: value})
+
+
+def test_a_history_cannot_end_before_it_starts() -> None:
+    with pytest.raises(SettingsError, match=r"HAWK_END=2010-01-01 is before HAWK_START=2010-02-01"):
+        Settings.from_env({"HAWK_START": "2010-02-01", "HAWK_END": "2010-01-01"})
+    one = Settings.from_env({"HAWK_START": "2010-02-01", "HAWK_END": "2010-02-01"})
+    assert one.start == one.end
+
+
+def test_a_history_starts_with_a_month_that_has_begun() -> None:
+    assert Settings.from_env({"HAWK_START": f"{THIS_MONTH:%Y-%m-%d}"}).start == THIS_MONTH
+    future = f"{THIS_MONTH + pd.DateOffset(months=1):%Y-%m-%d}"
+    for end in ("", future):
+        with pytest.raises(SettingsError, match=rf"HAWK_START={future} is in the future"):
+            Settings.from_env({"HAWK_START": future, "HAWK_END": end})
+
+
+def test_a_history_that_has_ended_does_not_include_the_current_month() -> None:
+    last = THIS_MONTH - pd.DateOffset(months=1)
+    assert Settings.from_env({"HAWK_END": f"{last:%Y-%m-%d}"}).end == last
+    with pytest.raises(SettingsError, match=rf"HAWK_END={THIS_MONTH:%Y-%m-%d} is not over yet"):
+        Settings.from_env({"HAWK_END": f"{THIS_MONTH:%Y-%m-%d}"})
+
+
+def test_events_are_batched_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    batch_events()
+    assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == "1000"
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "7")
+    batch_events()
+    assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == "7"

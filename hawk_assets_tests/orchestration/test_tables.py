@@ -1,0 +1,337 @@
+"""Months of Parquet in a folder: what is read is what was written, or an error that helps."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hawk_assets.core import schemas
+from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
+from hawk_assets.core.schemas import arrow_schema
+from hawk_assets.orchestration.tables import Tables
+
+KEY = ("model_states", "ema_cross_12_26")
+MONTHS = pd.date_range("2020-01-01", "2020-06-01", freq="MS")
+
+
+def months(*keys: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(keys)
+
+
+def states(seed: int = 0, over: pd.DatetimeIndex = MONTHS) -> pd.DataFrame:
+    """Model states with holes and awkward numbers, by date and ticker."""
+    rng = np.random.default_rng(seed)
+    days = pd.bdate_range(over[0], over[-1] + pd.offsets.MonthEnd())
+    days = days[days.to_period("M").isin(over.to_period("M"))]
+    frame = pd.DataFrame(
+        {
+            "date": np.repeat(days, 3),
+            "ticker": np.tile(np.array(["AAA", "BRK.B", "ÄÖ ß"], object), len(days)),
+            "close": rng.uniform(1, 500, 3 * len(days)),
+            "vol_63": rng.uniform(0, 0.1, 3 * len(days)),
+            "spread": rng.standard_normal(3 * len(days)) * 10.0 ** rng.integers(-300, 300),
+        }
+    )
+    frame.loc[::7, "vol_63"] = np.nan
+    frame.loc[:3, "spread"] = [-0.0, 5e-324, np.nextafter(1.0, 2.0), 1.7976931348623157e308]
+    return frame
+
+
+def store(tables: Tables, frame: pd.DataFrame, over: pd.DatetimeIndex = MONTHS) -> None:
+    tables.write(KEY, frame, over, arrow_schema(schemas.MODEL_STATES, frame.columns))
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return Tables(str(tmp_path))
+
+
+def test_what_is_read_is_what_was_written_in_every_bit(tables: Tables) -> None:
+    written = states()
+    store(tables, written)
+    read = tables.read(KEY, MONTHS)
+    pd.testing.assert_frame_equal(read, written, check_exact=True)
+    assert read["ticker"].map(type).eq(str).all()
+    for column in ("close", "vol_63", "spread"):
+        there = written[column].notna().to_numpy()
+        bits = [f[column].to_numpy()[there].view(np.int64) for f in (read, written)]
+        np.testing.assert_array_equal(*bits)
+
+
+def test_rows_land_in_the_files_of_their_months_whatever_their_order(tables: Tables) -> None:
+    written = states()
+    store(tables, written.sample(frac=1, random_state=1))
+    folder = Path(tables.root, *KEY)
+    assert sorted(p.name for p in folder.iterdir()) == [f"{m:%Y-%m-%d}.parquet" for m in MONTHS]
+    for month in MONTHS:
+        stored = pq.read_table(folder / f"{month:%Y-%m-%d}.parquet").to_pandas()
+        expected = written[written["date"].dt.to_period("M") == month.to_period("M")]
+        assert tables.rows(KEY, month) == len(expected)
+        pd.testing.assert_frame_equal(
+            stored.astype({"date": "datetime64[ns]"}).sort_values(
+                ["date", "ticker"], ignore_index=True
+            ),
+            expected.reset_index(drop=True),
+        )
+
+
+def test_rows_of_a_month_keep_their_order_and_months_come_in_the_order_asked_for(
+    tables: Tables,
+) -> None:
+    shuffled = states().sample(frac=1, random_state=2)
+    store(tables, shuffled)
+    asked = months("2020-05-01", "2020-02-01")
+    by_month = shuffled.groupby(shuffled["date"].dt.to_period("M"))
+    expected = pd.concat([by_month.get_group(m.to_period("M")) for m in asked], ignore_index=True)
+    pd.testing.assert_frame_equal(tables.read(KEY, asked), expected)
+
+
+def test_only_the_columns_asked_for_are_read_in_that_order(tables: Tables) -> None:
+    written = states()
+    store(tables, written)
+    read = tables.read(KEY, MONTHS, ["spread", "date"])
+    pd.testing.assert_frame_equal(read, written[["spread", "date"]])
+    with pytest.raises(StorageError, match=r"2020-01-01.parquet has no sprad: older code"):
+        tables.read(KEY, MONTHS, ["date", "sprad"])
+
+
+def test_a_month_without_rows_is_stored_and_keeps_its_types(tables: Tables) -> None:
+    written = states(over=months("2020-01-01", "2020-03-01"))
+    store(tables, written, MONTHS)
+    assert list(tables.months(KEY)) == list(MONTHS)
+    assert [tables.rows(KEY, m) > 0 for m in MONTHS] == [True, False, True, False, False, False]
+    empty = tables.read(KEY, months("2020-02-01"))
+    pd.testing.assert_frame_equal(empty, written.iloc[:0])
+    pd.testing.assert_frame_equal(tables.read(KEY, MONTHS), written)
+
+
+def test_positions_come_back_exactly(tables: Tables) -> None:
+    held = [{"cash": 1e6}, {"AAA": 1 / 3, "cash": -0.1 + 0.3}, {}]
+    dates = pd.DatetimeIndex(["2020-01-30", "2020-01-31", "2020-02-03"])
+    frame = pd.DataFrame({"date": dates, **dict.fromkeys(schemas.RETURNS, 0.1)})
+    frame["positions"] = [list(h.items()) for h in held]
+    schema = arrow_schema(schemas.PERFORMANCE_TIMESERIES, frame.columns)
+    for _ in range(2):
+        tables.write(("performance",), frame, MONTHS, schema)
+        frame = tables.read(("performance",), MONTHS)
+        assert [dict(entries) for entries in frame["positions"]] == held
+    assert len(tables.read(("performance",), MONTHS[3:])["positions"]) == 0
+
+
+def test_another_column_can_say_which_month_a_row_belongs_to(tables: Tables) -> None:
+    frame = pd.DataFrame(
+        {"as_of": pd.DatetimeIndex(["2020-01-31", "2020-02-28"]), "value": [1.0, 2.0]}
+    )
+    schema = pa.schema([("as_of", pa.date32()), ("value", pa.float64())])
+    tables.write(KEY, frame, MONTHS[:2], schema, by="as_of")
+    assert tables.read(KEY, MONTHS[1:2])["value"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("date", ["2020-07-01", "2019-12-31", None])
+def test_a_row_of_no_month_to_be_stored_is_refused(tables: Tables, date: str | None) -> None:
+    written = states()
+    written.loc[5, "date"] = pd.Timestamp(date)
+    with pytest.raises(DataError, match=rf"ema_cross_12_26: a row of {date or 'NaT'}"):
+        store(tables, written)
+    assert not len(tables.months(KEY))
+
+
+def test_a_missing_month_names_the_command_that_makes_it(tables: Tables) -> None:
+    store(tables, states(over=MONTHS[:2]), MONTHS[:2])
+    with pytest.raises(MissingMonthError) as caught:
+        tables.read(KEY, MONTHS)
+    assert str(caught.value) == (
+        "model_states/ema_cross_12_26 has no 2020-03-01 and 3 more months; run: hawk backfill "
+        "--select model_states/ema_cross_12_26 --from 2020-03-01 --to 2020-06-01"
+    )
+    with pytest.raises(MissingMonthError, match=r"has no 2020-06-01; run: hawk backfill"):
+        tables.rows(KEY, MONTHS[-1])
+
+
+def test_missing_months_are_left_out_on_request(tables: Tables) -> None:
+    written = states(over=MONTHS[:2])
+    store(tables, written, MONTHS[:2])
+    pd.testing.assert_frame_equal(tables.read(KEY, MONTHS, missing_ok=True), written)
+    nothing = tables.read(("weights",), MONTHS, ["month", "weight"], missing_ok=True)
+    assert nothing.empty
+    assert list(nothing.columns) == ["month", "weight"]
+    assert not len(tables.months(("weights",)))
+
+
+def test_months_of_other_columns_are_not_mixed(tables: Tables) -> None:
+    store(tables, states())
+    renamed = states(over=MONTHS[2:3]).rename(columns={"spread": "distance"})
+    store(tables, renamed, MONTHS[2:3])
+    with pytest.raises(StorageError) as caught:
+        tables.read(KEY, MONTHS)
+    for part in ("2020-03-01.parquet has no spread", "--from 2020-01-01 --to 2020-06-01"):
+        assert part in str(caught.value)
+    store(tables, states(over=MONTHS[3:4]).assign(more=1.0), MONTHS[3:4])
+    with pytest.raises(StorageError, match=r"2020-04-01.parquet has other columns or types"):
+        tables.read(KEY, MONTHS[[1, 3]])
+    assert len(tables.read(KEY, MONTHS, ["date", "close"])) == len(states())
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "truncated":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = bytearray()
+    elif how == "footer":
+        start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        content[start : start + 10] = bytes(10)
+    else:
+        position = content.index(b"\x28\xb5\x2f\xfd") + 12  # within the first compressed page
+        content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "footer", "one bit"])
+def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, how: str) -> None:
+    store(tables, states())
+    path = Path(tables.path(KEY, MONTHS[3]))
+    damage(path, how)
+    with pytest.raises(StorageError) as caught:
+        tables.read(KEY, MONTHS)
+    assert str(path) in str(caught.value)
+    assert "hawk backfill --select model_states/ema_cross_12_26 --from 2020-04-01" in str(
+        caught.value
+    )
+    if how != "one bit":
+        with pytest.raises(StorageError, match=r"2020-04-01.parquet is damaged"):
+            tables.rows(KEY, MONTHS[3])
+    assert len(tables.read(KEY, MONTHS[:3]))
+
+
+@pytest.mark.parametrize("root", ["/dev/null/tables", "file/tables", "file"])
+def test_a_root_that_cannot_be_used_names_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("in the way")
+    tables = Tables(root)
+    match = rf"cannot (read|write) model_states/ema_cross_12_26 below HAWK_STORAGE={root}: "
+    with pytest.raises(StorageError, match=match):
+        store(tables, states())
+    with pytest.raises(StorageError, match=match):
+        tables.read(KEY, MONTHS, missing_ok=True)
+    with pytest.raises(StorageError, match=match):
+        tables.rows(KEY, MONTHS[0])
+
+
+@pytest.mark.parametrize("root", ["gs:/bucket", "s3://bucket/x", "gs://", "gs:///", "file:///x"])
+def test_a_mistyped_url_is_not_taken_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match=rf"HAWK_STORAGE='{root}' is neither a folder nor gs://"):
+        store(Tables(root), states())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_may_be_relative_of_the_user_or_have_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for root, folder in {
+        "some/tables": tmp_path / "some" / "tables",
+        "with space/ü %20": tmp_path / "with space" / "ü %20",
+        "~/tables": tmp_path / "home" / "tables",
+    }.items():
+        store(Tables(root), states())
+        assert len(list(folder.joinpath(*KEY).glob("*.parquet"))) == len(MONTHS)
+        pd.testing.assert_frame_equal(Tables(str(folder)).read(KEY, MONTHS), states())
+
+
+def test_other_files_in_the_folder_are_no_months(tables: Tables) -> None:
+    store(tables, states(), MONTHS)
+    for name in ("notes.parquet", "2020-07-02.parquet", "2020-13-01.parquet", "2020-07-01.csv"):
+        Path(tables.root, *KEY, name).touch()
+    assert list(tables.months(KEY)) == list(MONTHS)
+
+
+WRITER = """
+import sys
+import numpy as np, pandas as pd, pyarrow as pa
+from hawk_assets.orchestration.tables import Tables
+
+tables, month = Tables(sys.argv[1]), pd.DatetimeIndex(["2020-01-01"])
+schema = pa.schema([("date", pa.date32()), ("value", pa.float64())])
+rng = np.random.default_rng(0)
+frame = pd.DataFrame({"date": month[0], "value": rng.standard_normal(300_000)})
+print("ready", flush=True)
+while True:
+    tables.write(("x",), frame, month, schema)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+    for delay in (0.0, 0.004, 0.013, 0.05):
+        root = tmp_path / str(delay)
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+            time.sleep(delay)
+            writer.send_signal(signal.SIGKILL)
+        tables = Tables(str(root))
+        for month in tables.months(("x",)):
+            assert tables.rows(("x",), month) == 300_000
+            assert len(tables.read(("x",), pd.DatetimeIndex([month]))) == 300_000
+        visible = [p.name for p in root.glob("**/*") if not p.name.startswith(".")]
+        assert set(visible) <= {"x", "2020-01-01.parquet"}
+
+
+def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(tables: Tables) -> None:
+    month = months("2020-01-01")
+    versions = [states(over=month).assign(close=float(i)) for i in range(4)]
+    store(tables, versions[0], month)
+    stop = threading.Event()
+    failures: list[Exception] = []
+
+    def write(version: pd.DataFrame) -> None:
+        while not stop.is_set():
+            store(tables, version, month)
+
+    def read() -> None:
+        try:
+            for _ in range(60):
+                closes = tables.read(KEY, month)["close"]
+                assert len(closes) == len(versions[0])
+                assert closes.nunique() == 1
+        except Exception as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=[version]) for version in versions]
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in writers + readers:
+        thread.start()
+    for thread in readers:
+        thread.join()
+    stop.set()
+    for thread in writers:
+        thread.join()
+    assert not failures
+    store(tables, versions[2], month)
+    pd.testing.assert_frame_equal(tables.read(KEY, month), versions[2])
+    assert os.listdir(Path(tables.root, *KEY)) == ["2020-01-01.parquet"]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tables: Tables) -> None:
+    # A folder of the month's name: the file is written, and cannot take its place.
+    Path(tables.path(KEY, MONTHS[0]), "in the way").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"cannot write"):
+        store(tables, states(over=MONTHS[:1]), MONTHS[:1])
+    assert os.listdir(Path(tables.root, *KEY)) == ["2020-01-01.parquet"]

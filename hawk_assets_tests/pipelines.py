@@ -1,0 +1,206 @@
+"""A small desk on a folder of its own: prices in one file, quick models, Dagster as in production.
+
+Everything is real: the file is read as a user's would be, the runs are stored as ``dagster.yaml``
+says, and the tables are Parquet below ``storage``.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.core.model import TradingModel
+from hawk_assets.models.ema_cross import EmaCross
+from hawk_assets.models.rsi import Rsi
+from hawk_assets.orchestration import outlook, runner
+from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.plan import Key
+from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.tables import Tables
+from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets_tests.markets import ragged_market
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_PRICES = Path(
+    os.environ.get("HAWK_REAL_PRICES")
+    or REPOSITORY.parent / "shared" / "data" / "us12_ohlcv.parquet"
+)
+MODELS = (EmaCross(2, 4), Rsi(3, max_hold=5))
+"""Recursive features, and a signal with a memory; both ready after four months."""
+
+CAPITAL = SimulationParameters().initial_value
+AGGREGATION = AggregationParameters("min_variance", cap=0.9, window_months=4, min_months=2)
+
+
+@cache
+def ragged_prices() -> pd.DataFrame:
+    """2015: a late listing, a delisting, holes of all kinds, and prices that do not move."""
+    return ragged_market(years=1)
+
+
+@cache
+def real_prices() -> pd.DataFrame:
+    """Twelve US tickers, 2010 to 2013; skips the test where the file is absent."""
+    if not REAL_PRICES.exists():
+        pytest.skip("the real prices are not here")
+    prices = pd.read_parquet(REAL_PRICES)
+    return prices[prices["date"].dt.year.between(2010, 2013)]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One storage root, its instance and its pipeline."""
+
+    settings: Settings
+    pipeline: Pipeline
+    instance: dg.DagsterInstance
+
+    def feed(self, prices: pd.DataFrame) -> None:
+        """Replace the source's file."""
+        prices.to_parquet(str(self.settings.market_data))
+
+    def backfill(
+        self, first: str | None = None, last: str | None = None, *names: str
+    ) -> dict[Key, str]:
+        """``hawk backfill``; months as ``2015-01``."""
+        span = [month and f"{month}-01" for month in (first, last)]
+        return runner.backfill(
+            self.pipeline,
+            self.instance,
+            runner.select(self.pipeline.outputs, names),
+            *runner.month_range(self.pipeline, *span),
+            lambda event: None,
+        )
+
+    def refresh(self) -> tuple[list[runner.StageRun], dict[Key, str]]:
+        """``hawk refresh``: what it ran, and what failed."""
+        events: list[runner.StageRun | str] = []
+        failed = runner.refresh(self.pipeline, self.instance, events.append)
+        return [event for event in events if isinstance(event, runner.StageRun)], failed
+
+    def due(self) -> set[tuple[str, str]]:
+        """Table and month of all that ``hawk status`` announces."""
+        return {
+            ("/".join(table.output.key), month)
+            for table in outlook.status(self.pipeline, self.instance)
+            for month in (*table.stale, *table.missing, *table.failed)
+        }
+
+    def made(self, since: int = 0) -> set[tuple[str, str]]:
+        """Table and month of all materialisations stored later than an id."""
+        return {
+            ("/".join(record.asset_key.path), str(record.partition_key))
+            for key in self.pipeline.outputs
+            for record in self.instance.fetch_materializations(
+                dg.AssetRecordsFilter(dg.AssetKey(key), after_storage_id=since), limit=1000
+            ).records
+            if record.asset_key
+        }
+
+    def latest_event(self) -> int:
+        """The storage id of the latest event of any table."""
+        found = (
+            self.instance.fetch_materializations(dg.AssetKey(key), limit=1).records
+            for key in self.pipeline.outputs
+        )
+        return max(records[0].storage_id for records in found if records)
+
+    def tables(self) -> dict[Key, pd.DataFrame]:
+        """Everything stored, whole."""
+        return stored(self.settings.storage)
+
+    def files(self) -> dict[tuple[str, str], tuple[int, bytes]]:
+        """When each file was last written, and its bytes; by table and month."""
+        root = Path(self.settings.storage)
+        return {
+            (str(file.parent.relative_to(root)), file.stem): (
+                file.stat().st_mtime_ns,
+                file.read_bytes(),
+            )
+            for file in root.rglob("*.parquet")
+        }
+
+    def with_models(self, *models: TradingModel) -> "Desk":
+        """The same folder and instance, other models."""
+        return replace(self, pipeline=_pipeline(self.settings, models))
+
+
+@contextmanager
+def open_desk(
+    folder: Path,
+    prices: pd.DataFrame,
+    last: str,
+    first: str = "2015-01",
+    models: Sequence[TradingModel] = MODELS,
+) -> Iterator[Desk]:
+    """A desk on an empty folder.
+
+    :param last: last month of the history
+    """
+    settings = Settings(
+        market_data=str(folder / "prices.parquet"),
+        storage=str(folder / "storage"),
+        start=pd.Timestamp(f"{first}-01"),
+        end=pd.Timestamp(f"{last}-01"),
+        dagster_home=folder / "dagster",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", "")
+        with open_instance(settings.dagster_home) as instance:
+            desk = Desk(settings, _pipeline(settings, models), instance)
+            desk.feed(prices)
+            yield desk
+
+
+def stored(root: str | Path) -> dict[Key, pd.DataFrame]:
+    """All tables below a root, whole."""
+    store, folders = Tables(str(root)), {file.parent for file in Path(root).rglob("*.parquet")}
+    keys = sorted(folder.relative_to(root).parts for folder in folders)
+    return {key: store.read(key, store.months(key)) for key in keys}
+
+
+def _pipeline(settings: Settings, models: Sequence[TradingModel]) -> Pipeline:
+    return build_pipeline(
+        settings=settings, models={m.name: m for m in models}, aggregation=AGGREGATION
+    )
+
+
+def assert_same(found: Mapping[Key, pd.DataFrame], expected: Mapping[Key, pd.DataFrame]) -> None:
+    """The product's promise: states and insights to the bit, the rest to what it depends on.
+
+    The simulation engine adds up in a random order: performance agrees to 1e-9 of the account, and
+    what is solved from it, weights and the book, to 1e-6.
+    """
+    assert found.keys() == expected.keys()
+    for key, table in expected.items():
+        if key[0] in ("market_data", "commitments_of_traders", "model_states", "insights"):
+            pd.testing.assert_frame_equal(found[key], table, check_exact=True, obj="/".join(key))
+            continue
+        tolerance = 1e-9 if key[0].startswith("performance") else 1e-6
+        pairs = [(found[key], table)]
+        if "positions" in table:
+            pairs = [(f.drop(columns="positions"), t.drop(columns="positions")) for f, t in pairs]
+            pairs += [_positions(found[key], table)]
+        for ours, theirs in pairs:
+            pd.testing.assert_frame_equal(
+                ours, theirs, rtol=tolerance, atol=tolerance, obj="/".join(key)
+            )
+
+
+def _positions(*tables: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """What is held at each close as fractions of the start capital, on the same columns."""
+    wide = [
+        pd.DataFrame([dict(row) for row in table["positions"]], dtype=np.float64) / CAPITAL
+        for table in tables
+    ]
+    columns = sorted(set().union(*wide))
+    return tuple(frame.reindex(columns=columns).fillna(0.0) for frame in wide)

@@ -1,0 +1,257 @@
+"""The ``hawk`` command: what it says, where it says it, and with which exit code."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hawk_assets import cli
+from hawk_assets.models import discover, rsi
+from hawk_assets_tests.pipelines import ragged_prices
+
+HAWK = str(Path(sys.executable).with_name("hawk"))
+MODEL = rsi.MODELS[0].name
+# All that a book needs, of one model.
+SOME = ["market_data", MODEL, "weights", "combined_insights", "combined_performance"]
+BACKFILL = ["backfill", *(word for name in SOME for word in ("--select", name))]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    def is_refused(self, code: int = 1) -> str:
+        """The message of a command that failed for a reason the user can put right."""
+        assert self.code == code, self
+        assert "Traceback" not in self.out + self.err
+        return self.err
+
+
+Hawk = Callable[..., Said]
+
+
+@pytest.fixture
+def hawk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Hawk:
+    """The command in an empty folder, with three months of prices beside it."""
+    prices = ragged_prices()
+    prices[prices["date"] < "2015-04-01"].to_parquet(tmp_path / "prices.parquet")
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, **env: str) -> Said:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["hawk", *arguments])
+            try:
+                cli.main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Said(code, *capfd.readouterr())
+
+    return run
+
+
+def settings(folder: Path) -> dict[str, str]:
+    return {
+        "HAWK_MARKET_DATA": "prices.parquet",
+        "HAWK_STORAGE": str(folder / "storage"),
+        "HAWK_START": "2015-01-01",
+        "HAWK_END": "2015-03-01",
+        "DAGSTER_HOME": str(folder / "dagster"),
+    }
+
+
+def spoilt(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    change(pd.read_parquet("prices.parquet")).to_parquet("prices.parquet")
+
+
+def with_value(prices: pd.DataFrame, column: str, value: float) -> pd.DataFrame:
+    prices.loc[(prices["ticker"] == "FULL") & (prices["date"] == "2015-02-03"), column] = value
+    return prices
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: p.drop(columns="close"), "column close is missing"),
+        (lambda p: pd.concat([p, p.iloc[[5]]]), "FULL on 2015-01-08: the row appears more than"),
+        (lambda p: with_value(p, "close", -1.0), "FULL on 2015-02-03: close -1.0: a price must be"),
+        (lambda p: with_value(p, "high", 1e-3), "FULL on 2015-02-03: high is below low"),
+    ],
+    ids=["missing column", "duplicate row", "negative price", "high below low"],
+)
+def test_bad_prices_are_refused_by_file_ticker_and_date(
+    change: Callable[[pd.DataFrame], pd.DataFrame], says: str, hawk: Hawk
+) -> None:
+    spoilt(change)
+    message = hawk("backfill", "--select", "market_data").is_refused()
+    assert f"market_data: prices.parquet: {says}" in message
+    assert "1 table was not made; the others were" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "HAWK_MARKET_DATA='prices.*' matches no file"),
+        (b"", "prices.parquet: the file is empty"),
+        (b"hello\n", "prices.parquet: neither Parquet nor"),
+        (b"PAR1 and then nothing", "prices.parquet: cannot be read"),
+    ],
+    ids=["no file", "empty", "text", "torn Parquet"],
+)
+def test_a_source_that_holds_no_prices_is_refused(
+    content: bytes | None, says: str, hawk: Hawk
+) -> None:
+    file = Path("prices.parquet")
+    file.unlink() if content is None else file.write_bytes(content)
+    said = hawk("backfill", "--select", "market_data", HAWK_MARKET_DATA="prices.*")
+    assert says in said.is_refused()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "says"),
+    [
+        (["backfill", "--select", "rsi_41"], {}, f"did you mean {MODEL}"),
+        (["backfill", "--from", "2015-04-01"], {}, "--from 2015-04-01 is not a month of the"),
+        (["backfill", "--to", "March"], {}, "--to March is not a month of the history"),
+        (["backfill", "--from", "2015-03-01", "--to", "2015-01-01"], {}, "is after --to"),
+        (["status"], {"HAWK_START": "2015-1"}, "HAWK_START='2015-1' is not the first day of a"),
+        (["status"], {"HAWK_END": "2014-01-01"}, "HAWK_END=2014-01-01 is before HAWK_START"),
+        (["status"], {"DAGSTER_HOME": "prices.parquet"}, "cannot be made"),
+        (["status"], {"HAWK_MARKET_DATA": "ftp://prices"}, "HAWK_MARKET_DATA='ftp://prices'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused(
+    arguments: list[str], env: dict[str, str], says: str, hawk: Hawk
+) -> None:
+    assert hawk(*arguments, **env).is_refused().startswith("error: ")
+    assert says in hawk(*arguments, **env).err
+
+
+def test_a_storage_that_cannot_be_written_is_refused(hawk: Hawk) -> None:
+    said = hawk("backfill", "--select", "market_data", HAWK_STORAGE="prices.parquet/storage")
+    assert "HAWK_STORAGE" in said.is_refused()
+
+
+def test_what_the_command_does_not_know_is_refused_with_what_it_does(hawk: Hawk) -> None:
+    assert "Did you mean '--from'" in hawk("backfill", "--frm", "x").is_refused(code=2)
+    assert "Did you mean 'backfill'" in hawk("bakfill").is_refused(code=2)
+    assert "backfill" in hawk("--help").out
+
+
+def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
+    assert hawk("status").out == "nothing has been made yet; run: hawk backfill\n"
+    for command in ("refresh", "show"):
+        assert hawk(command).is_refused().endswith("yet; run: hawk backfill\n")
+
+
+def test_a_later_month_alone_is_refused_and_what_hangs_on_it_is_named(hawk: Hawk) -> None:
+    message = hawk(*BACKFILL, "--from", "2015-03-01").is_refused()
+    assert f"model_states/{MODEL}: market_data has no 2015-01-01 and 1 more months" in message
+    left_out = f"insights/{MODEL}, performance_timeseries/{MODEL}, performance_metrics/{MODEL}, "
+    assert f"{left_out}combined_insights, " in message
+    assert "left out with it" in message
+
+
+def test_a_day_of_the_desk(hawk: Hawk) -> None:
+    """Backfill, a new session, what is stale, refresh, the book; for people and for programs."""
+    prices = pd.read_parquet("prices.parquet")
+    prices[prices["date"] < "2015-03-31"].to_parquet("prices.parquet")
+    made = hawk(*BACKFILL)
+    assert made.code == 0
+    assert "latest insights are 41 sessions old, its share is cash" in made.err  # of the others
+    lines = made.out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "market_data",
+        "model_states",
+        "insights",
+        "performance",
+        "weights",
+        "combined_insights",
+        "combined_performance",
+    ]
+    assert lines[1].split()[1:7] == ["2015-01", "to", "2015-03", "3", "months", "made"]
+
+    prices.to_parquet("prices.parquet")
+    tables = {row["table"]: row for row in json.loads(hawk("status", "--json").out)}
+    assert list(tables["weights"]) == [
+        "table",
+        "months",
+        "stale",
+        "missing",
+        "failed",
+        "running",
+        "because",
+        "code_changed",
+    ]
+    assert tables["market_data"]["stale"] == ["2015-03-01"]
+    assert tables["market_data"]["because"] == ["the source has other data"]
+    assert tables[f"insights/{MODEL}"]["stale"] == ["2015-03-01"]
+    assert tables[f"insights/{MODEL}"]["because"] == ["an input will be made again"]
+    assert tables["weights"]["months"] == 3
+    text = hawk("status").out
+    assert "the source has other data" in text
+    assert text.endswith("to make the rest: hawk refresh\n")
+
+    book = json.loads(hawk("show", "--json").out)
+    assert book["session"] == "2015-03-30"
+    assert set(book) == {
+        "session",
+        "held_on",
+        "month",
+        "objective",
+        "solver",
+        "status",
+        "rung",
+        "orders",
+        "models",
+    }
+    refreshed = hawk("refresh")
+    assert refreshed.code == 0
+    assert "model_states" in refreshed.out
+    assert hawk("refresh").out == "everything is up to date\n"
+    assert hawk("status").out == f"{len(tables)} of {len(tables)} tables are up to date\n"
+    shown = hawk("show")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith("Book at the close of 2015-03-31, to be traded at the next")
+    assert json.loads(hawk("show", "--json").out)["session"] == "2015-03-31"
+
+
+def test_models_are_listed_for_people_and_for_programs(hawk: Hawk) -> None:
+    rows = json.loads(hawk("models", "--json").out)
+    assert [row["model"] for row in rows] == list(discover())
+    assert all(row["claim"] and row["warmup"] >= 0 for row in rows)
+    text = hawk("models").out
+    assert all(row["model"] in text for row in rows)
+
+
+def test_ctrl_c_stops_with_a_hint_and_the_next_run_goes_on(hawk: Hawk, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [HAWK, *BACKFILL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    # The first line says that a stage is done: now the next one is being made.
+    assert process.stdout.readline().startswith("market_data")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, (out, err)
+    assert "combined_performance" not in out
+    assert err.strip() == "stopped; run the same command again to go on"
+    again = hawk(*BACKFILL)
+    assert again.code == 0
+    assert again.out.splitlines()[-1].startswith("combined_performance")

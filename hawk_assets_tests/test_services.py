@@ -1,0 +1,131 @@
+"""The four code locations: what each holds, what it knows of the others, and that they all load."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from hawk_assets.models import discover
+from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets_tests.pipelines import REPOSITORY
+
+SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
+
+
+@cache
+def definitions(service: str) -> dg.Definitions:
+    module = import_module(f"hawk_assets.services.{service}")
+    found = module.defs()
+    assert isinstance(found, dg.Definitions)
+    return found
+
+
+def specs(service: str, own: bool) -> dict[str, dg.AssetSpec]:
+    """The assets a service makes, or those of others that it reads."""
+    graph = definitions(service).resolve_asset_graph()
+    made = {key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable}
+    return {
+        key.to_user_string(): spec
+        for key, spec in ((s.key, s) for s in definitions(service).resolve_all_asset_specs())
+        if (key in made) == own
+    }
+
+
+def tables() -> list[str]:
+    """Service and table, the models' names left out: they come and go."""
+    models = set(discover())
+    found = set()
+    for service in SERVICES:
+        for key in specs(service, own=True):
+            folder, _, model = key.partition("/")
+            assert not model or model in models
+            found.add(f"{service} {folder}{'/<model>' if model else ''}")
+    return sorted(found)
+
+
+def test_no_table_has_vanished_or_moved() -> None:
+    """To accept a change: python -m hawk_assets_tests.test_services"""
+    assert SNAPSHOT.read_text().splitlines() == tables()
+
+
+def test_every_model_has_every_table_that_models_have() -> None:
+    per_model = [line.split("/")[0].split() for line in tables() if line.endswith("<model>")]
+    assert len(per_model) == 4
+    for service, folder in per_model:
+        found = {
+            k.partition("/")[2] for k in specs(service, own=True) if k.startswith(f"{folder}/")
+        }
+        assert found == set(discover())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_reads_of_others_has_the_months_of_its_owner(service: str) -> None:
+    owners = {
+        key: spec
+        for other in SERVICES
+        if other != service
+        for key, spec in specs(other, True).items()
+    }
+    foreign = specs(service, own=False)
+    assert (service == "model_state_generator") == (not foreign)
+    for key, spec in foreign.items():
+        assert spec.partitions_def == owners[key].partitions_def
+        assert spec.partitions_def is not None
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_looks_after_itself(service: str) -> None:
+    """Each location has the sensor that keeps it up to date; the first also watches the source."""
+    sensors = {sensor.name for sensor in definitions(service).sensors or ()}
+    watch = {"new_market_data"} if service == "model_state_generator" else set()
+    assert sensors == {f"{service}_automation"} | watch
+    raw = {"market_data", "commitments_of_traders"}
+    for key, spec in specs(service, own=True).items():
+        assert (spec.automation_condition is None) == (key in raw)
+        assert spec.code_version
+
+
+def test_dagster_loads_the_workspace(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("dagster")),
+            *("definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml")),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"DAGSTER_HOME": str(tmp_path), "HAWK_STORAGE": str(tmp_path / "storage")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for service in SERVICES:
+        assert f"Validation successful for code location {service}" in done.stdout + done.stderr
+
+
+def test_the_workspace_has_one_location_per_service() -> None:
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
+    assert [entry["python_module"] for entry in workspace["load_from"]] == [
+        {"module_name": f"hawk_assets.services.{service}", "location_name": service}
+        for service in SERVICES
+    ]
+
+
+def test_dagster_accepts_the_instance_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_retries_enabled
+        assert not instance.telemetry_enabled
+        assert type(instance.event_log_storage).__name__ == "BatchedSqliteEventLogStorage"
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text("\n".join(tables()) + "\n")
