@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -242,7 +243,12 @@ def test_models_are_listed_for_people_and_for_programs(hawk: Hawk) -> None:
 
 def test_ctrl_c_stops_with_a_hint_and_the_next_run_goes_on(hawk: Hawk, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [HAWK, *BACKFILL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [HAWK, *BACKFILL],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What is started in the background inherits that SIGINT is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
     # The first line says that a stage is done: now the next one is being made.

@@ -1,7 +1,7 @@
 """The one door: the Definitions of the whole graph, of a service, of a test."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from hawk_assets.orchestration.assets import (
     performance,
     weights,
 )
-from hawk_assets.orchestration.automation import build_automation
+from hawk_assets.orchestration.automation import build_automation, refresh_when_stale
 from hawk_assets.orchestration.io_manager import ParquetIOManager
 from hawk_assets.orchestration.partitions import monthly
 from hawk_assets.orchestration.plan import SERVICES, STAGES, Key, Output, plan
@@ -52,6 +52,24 @@ class Pipeline:
     def months(self) -> list[str]:
         """All partition keys, ascending."""
         return list(self.partitions.get_partition_keys())
+
+
+def _upstream(outputs: Mapping[Key, Output], stages: Collection[str]) -> list[Output]:
+    """The tables of other stages that these read, near or far: they are waited for."""
+    needed: set[Key] = set()
+    for output in reversed(outputs.values()):
+        if output.stage in stages or output.key in needed:
+            needed |= {output.key, *(source.key for source in output.inputs)}
+    return [o for o in outputs.values() if o.key in needed and o.stage not in stages]
+
+
+def _foreign(output: Output, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
+    """What a service knows of another one's table: its months, and when it is stale."""
+    return dg.AssetSpec(
+        dg.AssetKey(output.key),
+        partitions_def=partitions,
+        automation_condition=refresh_when_stale(output) if output.inputs else None,
+    )
 
 
 def _day_after(end: pd.Timestamp | None) -> pd.Timestamp | None:
@@ -108,8 +126,6 @@ def build_pipeline(
     }
     stages = STAGES if service is None else SERVICES[service]
     own = [builders[stage](by_stage[stage]) for stage in stages if by_stage[stage]]
-    made = {key for stage in stages for key in (o.key for o in by_stage[stage])}
-    foreign = sorted({i.key for k in made for i in outputs[k].inputs} - made)
     tables = Tables(settings.storage)
     sensors: list[dg.SensorDefinition] = [build_automation(service or "hawk")]
     if "market_data" in stages:
@@ -123,7 +139,7 @@ def build_pipeline(
         **(resources or {}),
     }
     defs = dg.Definitions(
-        assets=[*own, *(dg.AssetSpec(dg.AssetKey(k), partitions_def=partitions) for k in foreign)],
+        assets=[*own, *(_foreign(output, partitions) for output in _upstream(outputs, stages))],
         sensors=sensors,
         resources=available,
         executor=dg.in_process_executor,

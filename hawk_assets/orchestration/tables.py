@@ -23,7 +23,8 @@ from hawk_assets.core.sessions import key_of, month_of, month_starts
 
 # A folder keeps a processor busy, a bucket keeps it waiting.
 _LOCAL_THREADS, _REMOTE_THREADS = 2, 16
-_S, _T = TypeVar("_S"), TypeVar("_T")
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 Key = Sequence[str]
 
 
@@ -149,9 +150,9 @@ class Tables:
         if not stored:
             return pd.DataFrame(columns=columns)
         schema = stored[0][1].schema
-        wanted = list(columns or schema.names)
+        wanted = set(columns or schema.names)
         for month, part in stored:
-            if (lost := set(wanted) - set(part.schema.names)) or part.schema != schema:
+            if (lost := wanted - set(part.schema.names)) or part.schema != schema:
                 fault = f"no {', '.join(sorted(lost))}" if lost else "other columns or types"
                 raise StorageError(
                     f"{self.path(key, month)} has {fault}: older code has made it; "
@@ -159,7 +160,6 @@ class Tables:
                 )
         return (
             pa.concat_tables([part for _, part in stored])
-            .select(wanted)
             .replace_schema_metadata(None)
             .to_pandas(
                 date_as_object=False,

@@ -17,7 +17,7 @@ from dagster._serdes import deserialize_value, serialize_value
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration import automation
 from hawk_assets.orchestration.automation import refresh_when_stale
-from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.partitions import monthly
 from hawk_assets.orchestration.plan import SERVICES, Key
 from hawk_assets.orchestration.runner import backfill, run_stage
@@ -309,27 +309,6 @@ def test_a_backfill_that_has_not_begun_is_not_asked_for_again(ledger: InstanceLe
     assert requests(ledger.defs, ledger.instance) == []
 
 
-def with_what_is_upstream(pipeline: Pipeline, service: str) -> dg.Definitions:
-    """A service's definitions, with the condition of every table upstream as well."""
-    stages, needed = SERVICES[service], set()
-    for output in reversed(pipeline.outputs.values()):
-        if output.stage in stages or output.key in needed:
-            needed |= {output.key, *(source.key for source in output.inputs)}
-    own = [asset for asset in pipeline.defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    foreign = [
-        dg.AssetSpec(
-            dg.AssetKey(key),
-            partitions_def=pipeline.partitions,
-            automation_condition=refresh_when_stale(pipeline.outputs[key]),
-        )
-        for key in needed
-        if pipeline.outputs[key].stage not in stages and pipeline.outputs[key].inputs
-    ]
-    return dg.Definitions(
-        [*own, *foreign], sensors=pipeline.defs.sensors, resources=pipeline.defs.resources
-    )
-
-
 def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     months = month_keys(2)
     built = {
@@ -337,7 +316,7 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
         for service in SERVICES
     }
     outputs = built["trading_models"].outputs
-    services = {name: with_what_is_upstream(p, name) for name, p in built.items()}
+    services = {name: pipeline.defs for name, pipeline in built.items()}
     ledger = InstanceLedger(instance, dg.Definitions(), outputs, months)
     ledger.backfill()
     ledger.news(months[-1])

@@ -496,11 +496,13 @@ def open_databases(folder: Path) -> set[str]:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_only_the_databases_last_used_stay_open(tmp_path: Path) -> None:
     storage = BatchedSqliteEventLogStorage(str(tmp_path))
-    runs = [f"run{i}" for i in range(event_log._OPEN_DATABASES + 3)]
+    index = storage._engine("index")
+    runs = [f"run{i}" for i in range(event_log._OPEN_DATABASES + 1)]
     for run in runs:
         storage.store_event(entry(run, 0, planned(ASSETS[0], MONTHS[0])))
     last = {str(tmp_path / f"{run}.db") for run in runs[1 - event_log._OPEN_DATABASES :]}
     assert open_databases(tmp_path) == {str(tmp_path / "index.db"), *last}
+    assert storage._engine("index") is index
     assert all(storage.get_logs_for_run(run) for run in runs)
     storage.dispose()
     assert not open_databases(tmp_path)

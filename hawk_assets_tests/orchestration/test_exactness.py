@@ -129,7 +129,7 @@ def test_sessions_one_by_one_equal_one_go(market: Market, whole: Tables, tmp_pat
     assert_same_rows(found, whole, sessions[turn + 3])
 
 
-@pytest.mark.skipif("HAWK_LONG_TESTS" not in os.environ, reason="two years, half an hour")
+@pytest.mark.skipif("HAWK_LONG_TESTS" not in os.environ, reason="ten minutes")
 def test_two_years_of_sessions_one_by_one_equal_one_go(tmp_path: Path) -> None:
     market = Market(real_prices(), "2010-01", "2012-12")
     with open_market(tmp_path / "whole", market) as desk:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -120,10 +121,11 @@ def test_positions_come_back_exactly(tables: Tables) -> None:
     frame = pd.DataFrame({"date": dates, **dict.fromkeys(schemas.RETURNS, 0.1)})
     frame["positions"] = [list(h.items()) for h in held]
     schema = arrow_schema(schemas.PERFORMANCE_TIMESERIES, frame.columns)
-    for _ in range(2):
+    for _ in range(2):  # also what has been read can be written
         tables.write(("performance",), frame, MONTHS, schema)
         frame = tables.read(("performance",), MONTHS)
         assert [dict(entries) for entries in frame["positions"]] == held
+        assert frame["positions"].dtype == pd.ArrowDtype(schemas.POSITIONS)
     assert len(tables.read(("performance",), MONTHS[3:])["positions"]) == 0
 
 
@@ -181,7 +183,7 @@ def test_months_of_other_columns_are_not_mixed(tables: Tables) -> None:
     assert len(tables.read(KEY, MONTHS, ["date", "close"])) == len(states())
 
 
-def damage(path: Path, how: str) -> None:
+def damage(path: Path, how: str, price: float) -> None:
     content = bytearray(path.read_bytes())
     if how == "truncated":
         content = content[: len(content) // 2]
@@ -191,23 +193,23 @@ def damage(path: Path, how: str) -> None:
         start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
         content[start : start + 10] = bytes(10)
     else:
-        position = content.index(b"\x28\xb5\x2f\xfd") + 12  # within the first compressed page
-        content[position] ^= 1
+        content[content.index(struct.pack("<d", price)) + 3] ^= 1
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "footer", "one bit"])
+@pytest.mark.parametrize("how", ["truncated", "empty", "footer", "one bit of a price"])
 def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, how: str) -> None:
-    store(tables, states())
+    written = states()
+    store(tables, written)
     path = Path(tables.path(KEY, MONTHS[3]))
-    damage(path, how)
+    damage(path, how, written.loc[written["date"] >= MONTHS[3], "close"].iloc[5])
     with pytest.raises(StorageError) as caught:
         tables.read(KEY, MONTHS)
     assert str(path) in str(caught.value)
     assert "hawk backfill --select model_states/ema_cross_12_26 --from 2020-04-01" in str(
         caught.value
     )
-    if how != "one bit":
+    if "price" not in how:
         with pytest.raises(StorageError, match=r"2020-04-01.parquet is damaged"):
             tables.rows(KEY, MONTHS[3])
     assert len(tables.read(KEY, MONTHS[:3]))
@@ -277,7 +279,7 @@ while True:
 
 
 def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
-    for delay in (0.0, 0.004, 0.013, 0.05):
+    for delay in (0.0, 0.02):
         root = tmp_path / str(delay)
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE, text=True
@@ -302,8 +304,11 @@ def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(tables: Tabl
     failures: list[Exception] = []
 
     def write(version: pd.DataFrame) -> None:
-        while not stop.is_set():
-            store(tables, version, month)
+        try:
+            while not stop.is_set():
+                store(tables, version, month)
+        except Exception as error:
+            failures.append(error)
 
     def read() -> None:
         try:
