@@ -68,26 +68,29 @@ def build_states(
     """
     codes, tickers = pd.factorize(market_data["ticker"], sort=True)
     dates = market_data["date"].to_numpy("datetime64[ns]")
-    order = np.lexsort((dates, codes))
-    codes, dates = codes[order], dates[order]
+    ascending = (dates[1:] > dates[:-1]) | ((dates[1:] == dates[:-1]) & (codes[1:] >= codes[:-1]))
+    if not ascending.all():
+        market_data = market_data.iloc[np.lexsort((codes, dates))]
+        return build_states(model, market_data, months, commitments)
     columns = dict.fromkeys(["close", *model.inputs])
-    inputs = {c: market_data[c].to_numpy(np.float64)[order] for c in columns}
+    inputs = {c: market_data[c].to_numpy(np.float64) for c in columns}
     valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
     wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
     none = Reports.none() if model.reports else None
     nothing = _compute(model, {c: v[:0] for c, v in inputs.items()}, dates[:0], none)
     features = {name: np.full(len(dates), np.nan) for name in ["vol_63", *nothing]}
-    bounds = np.searchsorted(codes, np.arange(len(tickers) + 1))
     years = _year_edges(months, months_covering(bars_needed(model)))
-    for ticker, begin, end in zip(tickers, bounds, bounds[1:], strict=False):
-        if wanted[begin:end].any():
-            rows = begin + np.flatnonzero(valid[begin:end])
+    # A radix sort, which NumPy keeps for short integers, brings each ticker's rows together.
+    by_ticker = np.argsort(codes.astype(np.min_scalar_type(len(tickers))), kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(tickers)))
+    for ticker, rows in zip(tickers, np.split(by_ticker, ends[:-1]), strict=False):
+        if wanted[rows].any():
+            rows = rows[valid[rows]]
             bars = {c: v[rows] for c, v in inputs.items()}
             reports = reports_of(str(ticker), commitments) if model.reports else None
             for name, array in _features(model, bars, dates[rows], years, reports, ticker).items():
                 features[name][rows] = array
     keep = np.flatnonzero(wanted)
-    keep = keep[np.lexsort((codes[keep], dates[keep]))]
     states = {"date": dates, "ticker": np.asarray(tickers, object)[codes], "close": inputs["close"]}
     rounded = {name: round_significant(array[keep]) for name, array in features.items()}
     return pd.DataFrame({name: array[keep] for name, array in states.items()} | rounded)
