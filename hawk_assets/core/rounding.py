@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 STATE_DIGITS = 10
+_LEAST = -330
+with np.errstate(over="ignore", under="ignore"):
+    _POWERS = 10.0 ** np.arange(_LEAST, 351, dtype=np.float64)
 
 
 def round_significant(
@@ -15,8 +18,9 @@ def round_significant(
     :return: the same shape; equal inputs give equal outputs, whatever their neighbours
     """
     values = np.asarray(values, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        exponent = np.floor(np.log10(np.abs(values)))
-        scale = 10.0 ** (digits - 1 - exponent)
+    usable = np.isfinite(values) & (values != 0)
+    exponent = np.floor(np.log10(np.abs(np.where(usable, values, 1.0)))).astype(np.intp)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scale = _POWERS[digits - 1 - exponent - _LEAST]
         rounded = np.rint(values * scale) / scale
-    return np.where(np.isfinite(rounded) & (values != 0), rounded, values)
+    return np.where(usable & np.isfinite(rounded), rounded, values)
