@@ -1,6 +1,7 @@
-"""Model weights times insight weights: the combined book, and how old its ingredients are."""
+"""Model weights times insight weights: the combined book, its parts, and how old those are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,36 @@ from hawk_assets.core.sessions import key_of, shift
 _Column = NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The book of one month by model.
+
+    :param sessions: of the month, ascending, shape ``(n_sessions,)``
+    :param tickers: shape ``(n_tickers,)``
+    :param models: those with a weight, ascending
+    :param weight: model weight times insight weight, shape ``(n_models, n_sessions, n_tickers)``;
+        NaN where the model says nothing of the ticker, or nothing any more
+    :param age: sessions since the insights a model stands by, shape ``(n_models, n_sessions)``
+    """
+
+    sessions: NDArray[np.datetime64]
+    tickers: NDArray[np.object_]
+    models: list[str]
+    weight: Array
+    age: NDArray[np.intp]
+
+    def book(self) -> Array:
+        """Their sum, shape ``(n_sessions, n_tickers)``; NaN where no model says anything.
+
+        The models are added one after another, in the order of ``models``: whoever adds the parts
+        up in that order has the book in every bit.
+        """
+        total = np.zeros(self.weight.shape[1:])
+        for part in self.weight:
+            total += np.nan_to_num(part)
+        return np.where(np.isfinite(self.weight).any(axis=0), total, np.nan)
+
+
 def combine_insights(
     weights: pd.DataFrame,
     insights: Mapping[str, pd.DataFrame],
@@ -23,6 +54,37 @@ def combine_insights(
     parameters: AggregationParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The book of ``months``: per session and ticker, the sum of model weight times insight weight.
+
+    See :func:`split_insights` for the arguments and for what a silent model counts.
+
+    :return: the COMBINED_INSIGHTS table, by date and ticker, with a row for each ticker that a
+        contributing model has one for, zeros included; and, by date and model, the ``age`` of a
+        weighted model's insights where it is not 0: sessions since its last ones or, where it has
+        none, since the session before the month before
+    :raises MissingMonthError: a month without weights
+    """
+    books: list[tuple[_Column, ...]] = []
+    ages: list[tuple[_Column, ...]] = []
+    for parts in split_insights(weights, insights, sessions, months, parameters):
+        book = parts.book()
+        day, ticker = np.nonzero(np.isfinite(book))
+        books.append((parts.sessions[day], parts.tickers[ticker], book[day, ticker]))
+        model, day = np.nonzero(parts.age)
+        names = np.array(parts.models, object)
+        ages.append((parts.sessions[day], names[model], parts.age[model, day]))
+    combined = _stack(books, date="datetime64[ns]", ticker=object, weight=np.float64)
+    late_rows = _stack(ages, date="datetime64[ns]", model=object, age=np.int64)
+    return combined, late_rows.sort_values(["date", "model"], kind="stable", ignore_index=True)
+
+
+def split_insights(
+    weights: pd.DataFrame,
+    insights: Mapping[str, pd.DataFrame],
+    sessions: pd.DatetimeIndex,
+    months: pd.DatetimeIndex,
+    parameters: AggregationParameters,
+) -> Iterator[Parts]:
+    """What each model puts into the book of each of ``months``.
 
     A model without insights on a session keeps its last ones for ``hold_sessions`` sessions; after
     that its share is cash. Nothing is rescaled. A month sees its own insights and those of the
@@ -34,43 +96,29 @@ def combine_insights(
         rows dated on no session play no part
     :param sessions: the market's sessions over the same span, ascending
     :param months: the months to compute, ascending
-    :return: the COMBINED_INSIGHTS table, by date and ticker, with a row for each ticker that a
-        contributing model has one for, zeros included; and, by date and model, the ``age`` of a
-        weighted model's insights where it is not 0: sessions since its last ones or, where it has
-        none, since the session before the month before
     :raises MissingMonthError: a month without weights
     """
     days = sessions.to_numpy("datetime64[ns]")
     stored = {model: frame for model, frame in insights.items() if len(frame)}
     tickers = np.array(sorted({t for f in stored.values() for t in f["ticker"].unique()}), object)
     rows = {model: _by_session(frame, days, tickers) for model, frame in stored.items()}
-    books: list[tuple[_Column, ...]] = []
-    ages: list[tuple[_Column, ...]] = []
     for month in months:
         edges = [shift(month, by).to_datetime64() for by in (-1, 0, 1)]
         before, start, stop = np.searchsorted(days, edges)
-        inside = days[start:stop]
-        book = np.zeros((len(inside), len(tickers)))
-        listed = np.zeros(book.shape, dtype=bool)
-        for model, share in _shares(weights, month).items():
+        shares = _shares(weights, month)
+        parts = np.full((len(shares), stop - start, len(tickers)), np.nan)
+        ages = np.zeros((len(shares), stop - start), np.intp)
+        for part, age, (model, share) in zip(parts, ages, shares.items(), strict=True):
             wide = np.full((stop - before, len(tickers)), np.nan)
             if model in rows:
                 session, ticker, weight = rows[model]
                 span = slice(*np.searchsorted(session, [before, stop]))
                 wide[session[span] - before, ticker[span]] = weight[span]
-            age = _age(np.isfinite(wide))[start - before :]
+            age[:] = _age(np.isfinite(wide))[start - before :]
             source = np.arange(start - before, stop - before) - age
             live = (source >= 0) & (age <= parameters.hold_sessions)
-            held = wide[source[live]]
-            listed[live] |= np.isfinite(held)
-            book[live] += share * np.nan_to_num(held)
-            late = age > 0
-            ages.append((inside[late], np.full(late.sum(), model, object), age[late]))
-        day, ticker = np.nonzero(listed)
-        books.append((inside[day], tickers[ticker], book[day, ticker]))
-    combined = _stack(books, date="datetime64[ns]", ticker=object, weight=np.float64)
-    late_rows = _stack(ages, date="datetime64[ns]", model=object, age=np.int64)
-    return combined, late_rows.sort_values(["date", "model"], kind="stable", ignore_index=True)
+            part[live] = share * wide[source[live]]
+        yield Parts(days[start:stop], tickers, list(shares), parts, ages)
 
 
 def _shares(weights: pd.DataFrame, month: pd.Timestamp) -> dict[str, float]:

@@ -166,6 +166,22 @@ COMBINED_INSIGHTS = pa.DataFrameSchema(
 )
 """The book: the sum over models of model weight times insight weight, at the close of ``date``."""
 
+ATTRIBUTION = pa.DataFrameSchema(
+    {
+        "month": _DATE,
+        "model": _TEXT,
+        "ticker": _TEXT,
+        "weight": pa.Column(float, _FINITE),
+        "gross_weight": pa.Column(float, _FINITE),
+        "gross_return": pa.Column(float, _FINITE),
+    },
+    unique=["month", "model", "ticker"],
+    strict=True,
+    name="attribution",
+)
+"""What each model put into the book's weight of each ticker and what that earned before costs, with
+a line ``(netting)`` per ticker for opposite opinions; every column adds up to the book's own."""
+
 
 def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """Hold a table against its schema.

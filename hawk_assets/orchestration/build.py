@@ -119,7 +119,9 @@ def build_pipeline(
         "insights": lambda o: insights.build(o, partitions, models),
         "performance": lambda o: performance.build("performance", o, partitions, simulation),
         "weights": lambda o: weights.build(o, partitions, aggregation),
-        "combined_insights": lambda o: combined_insights.build(o, partitions, aggregation),
+        "combined_insights": lambda o: combined_insights.build(
+            o, partitions, aggregation, simulation.execution_lag
+        ),
         "combined_performance": lambda o: performance.build(
             "combined_performance", o, partitions, simulation
         ),

@@ -10,6 +10,7 @@ from dagster._core.execution.context.metadata_logging import (
     OutputMetadataAccumulator,
 )
 
+from hawk_assets.aggregation.attribution import NETTING
 from hawk_assets.core.sessions import key_of, month_starts
 from hawk_assets.orchestration.plan import Output
 
@@ -43,6 +44,10 @@ def describe(
         figures["largest_weight"] = frame.groupby("month")["weight"].max()
         for text in ("objective", "solver", "status", "rung"):
             figures[text] = frame.groupby("month")[text].first()
+    if output.schema.name == "attribution":
+        figures["gross_return"] = frame.groupby("month")["gross_return"].sum()
+        netted = frame[frame["model"] == NETTING]
+        figures["netting"] = netted.groupby("month")["gross_weight"].sum()
     table = pd.DataFrame(figures).reindex(months)
     counts = {"rows": 0, "sessions": 0, "tickers": 0}
     return {

@@ -180,6 +180,25 @@ def plan(
             ("hawk_assets.aggregation.combination", repr(aggregation)),
         )
     )
+    outputs.append(
+        Output(
+            ("attribution",),
+            "combined_insights",
+            schemas.ATTRIBUTION,
+            "What each model put into the book's weight and gross return, per ticker, and what "
+            "opposite opinions net out.",
+            (
+                Input(("weights",), -1),
+                *(Input(("insights", m), -2, 0, True) for m in models),
+                Input(("market_data",), -2),
+            ),
+            (
+                "hawk_assets.aggregation.attribution",
+                repr(aggregation),
+                f"lag {simulation.execution_lag}",
+            ),
+        )
+    )
     outputs += _performance(
         ("combined_performance",),
         ("combined_metrics",),

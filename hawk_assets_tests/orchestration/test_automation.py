@@ -95,7 +95,7 @@ def test_news_is_worked_off_stage_by_stage_and_each_month_made_once(
     assert ticks[:3] == [
         ["model_states"],
         ["insights"],
-        ["combined_insights", "performance_metrics", "performance_timeseries"],
+        ["attribution", "combined_insights", "performance_metrics", "performance_timeseries"],
     ]
     assert len(ticks) == 6
     assert ledger.contents == ledger.from_scratch()
@@ -176,7 +176,13 @@ def test_a_repair_asks_for_just_the_rest(ledger: InstanceLedger) -> None:
     ledger.broken.clear()
     ledger.make([(*INSIGHTS, A)], ledger.months[-2:])
     asked = {key for tick in ledger.settle() for key in tick}
-    book = ("weights", "combined_insights", "combined_performance", "combined_metrics")
+    book = (
+        "weights",
+        "combined_insights",
+        "attribution",
+        "combined_performance",
+        "combined_metrics",
+    )
     assert asked == {(*TIMESERIES, A), (*METRICS, A), *((table,) for table in book)}
     assert ledger.contents == ledger.from_scratch()
 

@@ -235,6 +235,7 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
         assert {table for table, _ in announced} == {
             *lost,
             "combined_insights",
+            "attribution",
             "combined_performance",
             "combined_metrics",
         }

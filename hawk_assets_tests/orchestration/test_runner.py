@@ -122,6 +122,7 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
         f"performance_metrics/{FADE}",
         "weights",
         "combined_insights",
+        "attribution",
         "combined_performance",
         "combined_metrics",
     }

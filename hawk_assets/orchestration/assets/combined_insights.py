@@ -1,10 +1,12 @@
-"""combined_insights: the book, model weights times insights."""
+"""combined_insights: the book, model weights times insights; attribution: whose it is."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import dagster as dg
 import pandas as pd
 
+from hawk_assets.aggregation.attribution import attribute
 from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.sessions import sessions_of
@@ -19,9 +21,15 @@ def build(
     outputs: Sequence[Output],
     partitions: dg.PartitionsDefinition,
     parameters: AggregationParameters,
+    lag: int,
 ) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        yield run.outputs[0], lambda: _combined(run, parameters)
+        book, attribution = run.outputs
+        ingredients = _Ingredients(run)
+        if book in run.selected:
+            yield book, lambda: _combined(ingredients, parameters)
+        if attribution in run.selected:
+            yield attribution, lambda: _attribution(ingredients, lag, parameters)
 
     check = dg.AssetCheckSpec(
         CURRENT,
@@ -32,15 +40,35 @@ def build(
     return build_stage("combined_insights", outputs, partitions, body, checks=[check])
 
 
-def _combined(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
-    inputs = [i for i in run.outputs[0].inputs if i.key[0] == "insights"]
-    insights = {i.key[1]: run.read(i.key, ["date", "ticker", "weight"]) for i in inputs}
-    sessions = sessions_of(run.read(("market_data",), ["date"])["date"])
-    book, ages = combine_insights(
-        run.read(("weights",)), insights, sessions, run.months, parameters
-    )
+class _Ingredients:
+    """What both tables are made of, read once."""
+
+    def __init__(self, run: Stage) -> None:
+        self.run = run
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        return self.run.read(("weights",))
+
+    @cached_property
+    def insights(self) -> dict[str, pd.DataFrame]:
+        inputs = [i.key for i in self.run.outputs[0].inputs if i.key[0] == "insights"]
+        return {key[1]: self.run.read(key, ["date", "ticker", "weight"]) for key in inputs}
+
+    @cached_property
+    def market_data(self) -> pd.DataFrame:
+        return self.run.read(("market_data",), ["date", "ticker", "close"])
+
+
+def _attribution(of: _Ingredients, lag: int, parameters: AggregationParameters) -> pd.DataFrame:
+    return attribute(of.weights, of.insights, of.market_data, of.run.months, lag, parameters)
+
+
+def _combined(of: _Ingredients, parameters: AggregationParameters) -> pd.DataFrame:
+    sessions = sessions_of(of.market_data["date"])
+    book, ages = combine_insights(of.weights, of.insights, sessions, of.run.months, parameters)
     late = ages[ages["date"] == sessions[-1]] if len(sessions) else ages
-    run.checks.append(
+    of.run.checks.append(
         dg.AssetCheckResult(
             asset_key=dg.AssetKey("combined_insights"),
             check_name=CURRENT,
