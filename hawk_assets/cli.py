@@ -18,6 +18,7 @@ from hawk_assets.core.errors import HawkError, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
+    import pandas as pd
 
     from hawk_assets.orchestration.build import Pipeline
     from hawk_assets.orchestration.plan import Key
@@ -283,6 +284,48 @@ def show(as_json: bool) -> None:
         _dump(latest_book(build_pipeline()))
     else:
         _print_book(build_pipeline())
+
+
+@cli.command()
+@click.argument("ticker")
+@click.option("--date", "session", metavar="YYYY-MM-DD", help="default: the latest session")
+@_json
+def explain(ticker: str, session: str | None, as_json: bool) -> None:
+    """Why the book holds TICKER: models, signals, states, down to the rows of prices."""
+    from hawk_assets.orchestration.build import build_pipeline
+    from hawk_assets.orchestration.explain import explain
+
+    why = explain(build_pipeline(), ticker, _day(session))
+    if as_json:
+        _dump(why)
+        return
+    out.print(
+        f"[bold]{why['ticker']} {why['weight']:+.4%}[/] of the book at the close of "
+        f"{why['session']}; model weights of {why['month']} by {why['rung']}: {why['status']}\n"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "part", "share", "insight", "signal", "decided", "prices used"):
+        table.add_column(column, justify="left" if column in ("model", "prices used") else "right")
+    for row in why["models"]:
+        bars = row["bars"]
+        used = f"{len(bars)} from {bars[0]['date']} to {bars[-1]['date']}" if bars else "no bar"
+        figures = (f"{row[c]:+.4%}" for c in ("part", "share", "insight_weight"))
+        table.add_row(row["model"], *figures, f"{row['signal']:+.3f}", row["decided"], used)
+    out.print(table)
+    out.print("\n[bold]What the signals saw[/]")
+    for row in why["models"]:
+        seen = ", ".join(f"{k} {v:.10g}" for k, v in row["state"].items() if v is not None)
+        out.print(f"{row['model']}: {seen or 'no bar that day, the last signal is held'}")
+    out.print("[dim]part = share x insight; with --json also every row of prices behind it[/]")
+
+
+def _day(text: str | None) -> "pd.Timestamp | None":
+    import pandas as pd
+
+    try:
+        return None if text is None else pd.Timestamp(pd.to_datetime(text, format="%Y-%m-%d"))
+    except ValueError:
+        raise SettingsError(f"--date {text!r} is no day; write it like 2024-01-31") from None
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

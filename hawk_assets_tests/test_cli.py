@@ -157,8 +157,8 @@ def test_what_the_command_does_not_know_is_refused_with_what_it_does(hawk: Hawk)
 
 def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
     assert hawk("status").out == "nothing has been made yet; run: hawk backfill\n"
-    for command in ("refresh", "show"):
-        assert hawk(command).is_refused().endswith("yet; run: hawk backfill\n")
+    for command in (["refresh"], ["show"], ["explain", "FULL"]):
+        assert hawk(*command).is_refused().endswith("yet; run: hawk backfill\n")
 
 
 def test_a_later_month_alone_is_refused_and_what_hangs_on_it_is_named(hawk: Hawk) -> None:
@@ -231,6 +231,12 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith("Book at the close of 2015-03-31, to be traded at the next")
     assert json.loads(hawk("show", "--json").out)["session"] == "2015-03-31"
+
+    why = json.loads(hawk("explain", "FULL", "--date", "2015-03-30", "--json").out)
+    assert {model["bars"][-1]["date"] for model in why["models"]} == {"2015-03-30"}
+    assert hawk("explain", "FULL").out.startswith("FULL ")
+    assert "the book says nothing of 'NONE'" in hawk("explain", "NONE").is_refused()
+    assert "'March' is no day" in hawk("explain", "FULL", "--date", "March").is_refused()
 
 
 def test_models_are_listed_for_people_and_for_programs(hawk: Hawk) -> None:

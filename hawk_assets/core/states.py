@@ -29,6 +29,27 @@ def report_months(model: TradingModel) -> int:
     return months_of_reports(model.reports) + _REST_OF_YEAR if model.reports else 0
 
 
+def bars_behind(
+    model: TradingModel, market_data: pd.DataFrame, ticker: str, session: pd.Timestamp
+) -> pd.DataFrame:
+    """The raw rows that a state is made of: the features of ``session`` see no others.
+
+    :param market_data: the month of the session and ``months_needed`` before it
+    :return: the ticker's valid bars from its year's window up to the session, oldest first; no rows
+        where the session itself has no valid bar
+    """
+    new_year = pd.Timestamp(session.year, 1, 1)
+    reach = new_year - pd.DateOffset(months=months_covering(bars_needed(model)))
+    mine = (market_data["ticker"] == ticker) & market_data["date"].between(reach, session)
+    read = market_data[list(dict.fromkeys(["close", *model.inputs]))].to_numpy(np.float64)
+    valid = mine.to_numpy(bool) & np.isfinite(read).all(axis=1)
+    bars: pd.DataFrame = market_data.loc[valid].sort_values("date", ignore_index=True)
+    if bars.empty or bars["date"].iloc[-1] != session:
+        return bars.head(0)
+    before = int(bars["date"].searchsorted(new_year))
+    return bars.iloc[max(before - bars_needed(model), 0) :].reset_index(drop=True)
+
+
 def volatility(close: Array) -> Array:
     """Standard deviation (ddof 1) of the last 63 daily log returns.
 

@@ -43,6 +43,7 @@ class Pipeline:
     tables: Tables
     source: MarketDataSource
     models: Mapping[str, TradingModel]
+    aggregation: AggregationParameters
 
     @cached_property
     def job(self) -> dg.JobDefinition:
@@ -146,4 +147,6 @@ def build_pipeline(
         resources=available,
         executor=dg.in_process_executor,
     )
-    return Pipeline(defs, outputs, partitions, available["tables"], available["source"], models)
+    return Pipeline(
+        defs, outputs, partitions, available["tables"], available["source"], models, aggregation
+    )
