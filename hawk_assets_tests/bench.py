@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
 from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
@@ -157,7 +158,10 @@ def plain(home: Path, market_data: pd.DataFrame, settings: Settings, made: int) 
             ("performance_metrics", name): figures,
         }
     performance = {n: tables["performance_timeseries", n] for n in models}
-    weights = timed("weights", lambda: build_weights(performance, months, None, aggregation))
+    weights = timed(
+        "weights",
+        lambda: build_weights(performance, months, None, aggregation, clarabel_solver.solve),
+    )
     sessions = sessions_of(market_data["date"])
     opinions = {n: tables["insights", n] for n in models}
     book = timed(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hawk_assets.aggregation import clarabel_solver
+from hawk_assets.aggregation.conic import ConicProblem, Solution, Solve
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS, capped, optimise
 from hawk_assets.aggregation.parameters import AggregationParameters
@@ -37,6 +37,7 @@ def build_weights(
     months: pd.DatetimeIndex,
     previous: pd.DataFrame | None,
     parameters: AggregationParameters,
+    solve: Solve,
 ) -> pd.DataFrame:
     """The weights of ``months``, each from the ``window_months`` before it and nothing later.
 
@@ -52,6 +53,7 @@ def build_weights(
     :param months: adjacent, ascending
     :param previous: the weights of the month before the first; None when that month is the first
         of all
+    :param solve: the backend
     :return: the WEIGHTS table, by month and model; ``status`` is Solved, no_record, or why the
         objective was not solved; ``rung`` is what gave the weights, ``solver`` what solved it
     :raises MissingMonthError: ``previous`` does not hold the month before the first
@@ -62,7 +64,15 @@ def build_weights(
     if previous is not None and len(months):
         held = _weights_of(previous, shift(months[0], -1), names)
     weights = np.zeros((len(months), len(names)))
-    rungs, statuses, reasons = [], [], []
+    rungs, statuses, solvers, reasons = [], [], [], []
+    used = "none"
+
+    def observed(problem: ConicProblem) -> Solution:
+        nonlocal used
+        solution = solve(problem)
+        used = solution.solver
+        return solution
+
     for month, row in zip(months, weights, strict=True):
         start = shift(month, -parameters.window_months)
         window = slice(*np.searchsorted(record.sessions, [_day(start), _day(month)]))
@@ -70,14 +80,14 @@ def build_weights(
         against, sample = _judge(seen, month, parameters.min_months * SESSIONS_PER_MONTH)
         eligible = np.array([reason == "" for reason in against], dtype=bool)
         if eligible.any():
-            row[eligible], rung, status = _mix(sample, held[eligible], parameters)
+            row[eligible], rung, status = _mix(sample, held[eligible], parameters, observed)
         else:
             row[:], rung, status = 1.0 / len(names), "equal_weight", "no_record"
         rungs.append(rung)
         statuses.append(status)
+        solvers.append(used if rung in PROGRAMS else "none")
         reasons.extend(against)
         held = row
-    solvers = ["clarabel" if rung in PROGRAMS else "none" for rung in rungs]
     table = pd.DataFrame(
         {
             "month": np.repeat(months, len(names)),
@@ -94,7 +104,9 @@ def build_weights(
     return table.astype(dict.fromkeys(text, object))
 
 
-def _mix(sample: Array, held: Array, parameters: AggregationParameters) -> tuple[Array, str, str]:
+def _mix(
+    sample: Array, held: Array, parameters: AggregationParameters, solve: Solve
+) -> tuple[Array, str, str]:
     """Down the ladder.
 
     :param sample: returns of the eligible models, shape ``(n_obs, n_eligible)``
@@ -107,14 +119,14 @@ def _mix(sample: Array, held: Array, parameters: AggregationParameters) -> tuple
     estimates = estimate(sample) if n_obs >= need else None
     status = f"infeasible: {n_obs} sessions in common, needs {need}"
     if estimates is not None:
-        weights, status = optimise(parameters.objective, estimates, cap, clarabel_solver.solve)
+        weights, status = optimise(parameters.objective, estimates, cap, solve)
         if weights is not None:
             return weights, parameters.objective, status
     if held.sum() > 0:
         return capped(held, cap), "previous_weights", status
     if estimates is not None:
         for rung in ("min_variance", "inverse_vol"):
-            weights, _ = optimise(rung, estimates, cap, clarabel_solver.solve)
+            weights, _ = optimise(rung, estimates, cap, solve)
             if weights is not None:
                 return weights, rung, status
     return np.full(n, 1.0 / n), "equal_weight", status

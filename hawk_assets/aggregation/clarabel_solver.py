@@ -34,4 +34,5 @@ def solve(problem: ConicProblem) -> Solution:
         status=str(solution.status),
         objective=float(solution.obj_val),
         dual=np.array(solution.z),
+        solver="clarabel",
     )

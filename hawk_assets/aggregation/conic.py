@@ -1,5 +1,6 @@
 """A convex problem as data, its solution, and the check that one solves the other. No solver."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,12 +40,18 @@ class Solution:
     :param status: the backend's word; ``Solved`` for an optimum
     :param objective: value of the objective at x
     :param dual: shape ``(m,)``, the multipliers z of the rows: ``Px + q + A'z = 0``
+    :param solver: the backend's name
     """
 
     x: Array
     status: str
     objective: float
     dual: Array
+    solver: str
+
+
+Solve = Callable[[ConicProblem], Solution]
+"""A backend."""
 
 
 def kkt_residual(problem: ConicProblem, solution: Solution) -> float:

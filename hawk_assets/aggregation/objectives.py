@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
+from hawk_assets.aggregation.conic import ConicProblem, Solve, kkt_residual
 from hawk_assets.aggregation.estimation import Estimates
 from hawk_assets.core.model import Array
 
@@ -17,8 +17,6 @@ DUST = 1e-6
 """A share below this is the residue of an interior-point method, not a holding."""
 KKT_TOLERANCE = 1e-6
 SOLVED = "Solved"
-
-Solve = Callable[[ConicProblem], Solution]
 
 
 class InfeasibleError(Exception):

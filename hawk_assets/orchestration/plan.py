@@ -161,7 +161,11 @@ def plan(
                 ),
                 Input(("weights",), -1, -1),
             ),
-            ("hawk_assets.aggregation.allocation", repr(aggregation)),
+            (
+                "hawk_assets.aggregation.allocation",
+                "hawk_assets.aggregation.clarabel_solver",
+                repr(aggregation),
+            ),
             ("clarabel",),
         )
     )

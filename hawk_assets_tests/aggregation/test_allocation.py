@@ -17,7 +17,7 @@ WINDOW = "2021-01-01"
 
 
 def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS):
-    table = build_weights(record, wanted, previous, parameters)
+    table = build_weights(record, wanted, previous, parameters, clarabel_solver.solve)
     validate(WEIGHTS, table, "weights")
     assert list(table.columns) == list(WEIGHTS.columns)
     assert list(table.index) == list(range(len(wanted) * len(record)))
@@ -368,4 +368,6 @@ def test_a_model_that_joins_starts_with_nothing_held():
 def test_missing_previous_weights_are_an_error_that_names_the_remedy():
     record = performance(returns(700, 6))
     with pytest.raises(MissingMonthError, match=r"2023-12.*hawk backfill --from 2023-12-01"):
-        build_weights(record, JANUARY, held(month="2023-11-01", m00=1.0), PARAMETERS)
+        build_weights(
+            record, JANUARY, held(month="2023-11-01", m00=1.0), PARAMETERS, clarabel_solver.solve
+        )

@@ -16,7 +16,11 @@ PROBLEM = ConicProblem(
     cones=(("zero", 1), ("nonnegative", 1)),
 )
 OPTIMUM = Solution(
-    x=np.array([0.25, 0.75]), status="Solved", objective=0.3125, dual=np.array([-0.75, 0.5])
+    x=np.array([0.25, 0.75]),
+    status="Solved",
+    objective=0.3125,
+    dual=np.array([-0.75, 0.5]),
+    solver="by hand",
 )
 
 

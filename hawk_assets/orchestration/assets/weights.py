@@ -30,6 +30,7 @@ def build(
 
 
 def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
+    from hawk_assets.aggregation import clarabel_solver
     from hawk_assets.aggregation.allocation import build_weights
 
     output = run.outputs[0]
@@ -38,7 +39,9 @@ def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
         for source in output.inputs
         if source.key != output.key
     }
-    weights = build_weights(performance, run.months, run.previous(output), parameters)
+    weights = build_weights(
+        performance, run.months, run.previous(output), parameters, clarabel_solver.solve
+    )
     unsolved = (weights["rung"] != weights["objective"]) & (weights["status"] != "no_record")
     fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(
