@@ -28,5 +28,9 @@ class SimulationError(HawkError):
     """The simulated book cannot be computed: bankrupt, or a held ticker without a price."""
 
 
+class SolverError(HawkError):
+    """The solver asked for cannot be used: no licence, no answer from its server."""
+
+
 class StorageError(HawkError):
     """The storage root cannot be read or written."""

@@ -119,7 +119,7 @@ def build_pipeline(
         "model_states": lambda o: model_states.build(o, partitions, models),
         "insights": lambda o: insights.build(o, partitions, models),
         "performance": lambda o: performance.build("performance", o, partitions, simulation),
-        "weights": lambda o: weights.build(o, partitions, aggregation),
+        "weights": lambda o: weights.build(o, partitions, aggregation, settings.solver),
         "combined_insights": lambda o: combined_insights.build(
             o, partitions, aggregation, simulation.execution_lag
         ),

@@ -163,10 +163,10 @@ def plan(
             ),
             (
                 "hawk_assets.aggregation.allocation",
-                "hawk_assets.aggregation.clarabel_solver",
+                "hawk_assets.aggregation.solvers",
                 repr(aggregation),
             ),
-            ("clarabel",),
+            ("clarabel", "mosek"),
         )
     )
     outputs.append(

@@ -10,17 +10,23 @@
 ``HAWK_START``            first month of the history, ``YYYY-MM-01``; default 2006-01-01
 ``HAWK_END``              last month of a history that has ended; unset: the current month stays
                           open
+``HAWK_SOLVER``           ``mosek``, ``clarabel``, or ``auto``, the default: MOSEK, and Clarabel
+                          where MOSEK cannot be used
+``HAWK_OPTSERVER``        a MOSEK OptServer, ``http://host:port``, that solves and has the licence;
+                          unset: MOSEK solves here
+``MOSEKLM_LICENSE_FILE``  MOSEK's own: a licence file or ``port@host``; unset: ~/mosek/mosek.lic
 ``DAGSTER_HOME``          Dagster's own folder (runs, event log); default ``.hawk/dagster``
 ========================= ======================================================================
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
 
 EVENT_BATCH = ("DAGSTER_EVENT_BATCH_SIZE", "1000")
@@ -34,6 +40,7 @@ class Settings:
     :param end: last month, or None for a history that goes on
     :param dagster_home: absolute
     :param commitments: see the module
+    :param solver: of the model weights
     """
 
     market_data: str | None
@@ -42,6 +49,7 @@ class Settings:
     end: pd.Timestamp | None
     dagster_home: Path
     commitments: str | None = None
+    solver: SolverSettings = field(default_factory=SolverSettings)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -70,7 +78,17 @@ class Settings:
             end=end,
             dagster_home=Path(env.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute(),
             commitments=env.get("HAWK_COMMITMENTS") or None,
+            solver=SolverSettings(
+                name=env.get("HAWK_SOLVER") or "auto",
+                licence=env.get("MOSEKLM_LICENSE_FILE") or _default_licence(),
+                server=env.get("HAWK_OPTSERVER") or None,
+            ),
         )
+
+
+def _default_licence() -> str | None:
+    path = os.path.expanduser("~/mosek/mosek.lic")
+    return path if os.path.exists(path) else None
 
 
 def _month(env: Mapping[str, str], name: str, default: str) -> pd.Timestamp:

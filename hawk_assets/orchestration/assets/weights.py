@@ -6,31 +6,40 @@ import dagster as dg
 import pandas as pd
 
 from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.metadata import attach
 from hawk_assets.orchestration.plan import Output
 
 SOLVED = "solved"
+SOLVER = "solver"
 
 
 def build(
     outputs: Sequence[Output],
     partitions: dg.PartitionsDefinition,
     parameters: AggregationParameters,
+    settings: SolverSettings,
 ) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        yield run.outputs[0], lambda: _weights(run, parameters)
+        yield run.outputs[0], lambda: _weights(run, parameters, Solver(settings))
 
-    check = dg.AssetCheckSpec(
+    solved = dg.AssetCheckSpec(
         SOLVED,
         asset=dg.AssetKey("weights"),
         description="The objective itself was solved, for every month in which a model has a "
         "record; a warning names the others.",
     )
-    return build_stage("weights", outputs, partitions, body, checks=[check])
+    solver = dg.AssetCheckSpec(
+        SOLVER,
+        asset=dg.AssetKey("weights"),
+        description="MOSEK solved, or was not expected to: a licence or a server that is "
+        "configured and cannot be used is a warning, none at all is not.",
+    )
+    return build_stage("weights", outputs, partitions, body, checks=[solved, solver])
 
 
-def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
-    from hawk_assets.aggregation import clarabel_solver
+def _weights(run: Stage, parameters: AggregationParameters, solver: Solver) -> pd.DataFrame:
     from hawk_assets.aggregation.allocation import build_weights
 
     output = run.outputs[0]
@@ -39,9 +48,7 @@ def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
         for source in output.inputs
         if source.key != output.key
     }
-    weights = build_weights(
-        performance, run.months, run.previous(output), parameters, clarabel_solver.solve
-    )
+    weights = build_weights(performance, run.months, run.previous(output), parameters, solver)
     unsolved = (weights["rung"] != weights["objective"]) & (weights["status"] != "no_record")
     fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(
@@ -57,4 +64,23 @@ def _weights(run: Stage, parameters: AggregationParameters) -> pd.DataFrame:
             metadata={"months_not_solved": len(fallbacks)},
         )
     )
+    _record_fallbacks(run, weights, solver)
     return weights
+
+
+def _record_fallbacks(run: Stage, weights: pd.DataFrame, solver: Solver) -> None:
+    """On each month that Clarabel has solved in MOSEK's place why, and a verdict on it."""
+    why = "; ".join(solver.fallbacks)
+    months = weights.loc[weights["solver"] == "clarabel", "month"].unique() if why else []
+    key = dg.AssetKey("weights")
+    attach(run.context, key, {pd.Timestamp(month): {"solver_fallback": why} for month in months})
+    run.checks.append(
+        dg.AssetCheckResult(
+            asset_key=key,
+            check_name=SOLVER,
+            passed=not (why and solver.settings.expects_mosek),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"Clarabel solved instead: {why}" if why else "",
+            metadata={"months_solved_by_clarabel": len(months)},
+        )
+    )

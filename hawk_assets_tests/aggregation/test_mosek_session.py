@@ -1,0 +1,210 @@
+"""What MOSEK says of each state of a licence or a server, and that nobody waits for long."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mosek
+import pytest
+
+from hawk_assets.aggregation import mosek_session
+from hawk_assets.aggregation.mosek_session import Session, session
+from hawk_assets.core.errors import SolverError
+from hawk_assets_tests.aggregation.servers import closed_port, refusing_optserver, silent_server
+
+LICENCE = "MOSEKLM_LICENSE_FILE"
+
+
+def optimise(task: Any) -> Any:
+    return task.optimize()
+
+
+def refusal(where: Session, work: Callable[[Any], Any] = optimise) -> str:
+    with pytest.raises(SolverError) as caught:
+        where.run(work)
+    return str(caught.value)
+
+
+def unset(folder: Path) -> None:
+    return None
+
+
+def missing(folder: Path) -> str:
+    return str(folder / "missing.lic")
+
+
+def garbage(folder: Path) -> str:
+    (folder / "garbage.lic").write_text("this is no licence\n")
+    return str(folder / "garbage.lic")
+
+
+def binary(folder: Path) -> str:
+    (folder / "binary.lic").write_bytes(bytes(range(256)) * 8)
+    return str(folder / "binary.lic")
+
+
+def empty(folder: Path) -> str:
+    (folder / "empty.lic").touch()
+    return str(folder / "empty.lic")
+
+
+def directory(folder: Path) -> str:
+    garbage(folder)
+    return str(folder)
+
+
+def closed(folder: Path) -> str:
+    return f"{closed_port()}@127.0.0.1"
+
+
+STATES = {
+    unset: ("err_missing_license_file (1008)", "mosek.lic"),
+    missing: ("err_missing_license_file (1008)", "missing.lic"),
+    garbage: ("err_flexlm (1014)", "garbage.lic"),
+    binary: ("err_flexlm (1014)", "binary.lic"),
+    empty: ("err_flexlm (1014)", "empty.lic"),
+    directory: ("err_flexlm (1014)", "garbage.lic"),
+    closed: ("err_license_cannot_connect (1021)", "license server"),
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv(LICENCE, raising=False)
+    session.cache_clear()
+    yield
+    session.cache_clear()
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_licence_that_is_not_one_is_refused_with_moseks_code_and_the_place_it_looked(
+    state: Callable[[Path], str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value := state(tmp_path):
+        monkeypatch.setenv(LICENCE, value)
+    code, place = STATES[state]
+    said = refusal(Session())
+    assert said.startswith(f"{code}: ")
+    assert place in said
+    assert "\n" not in said
+
+
+def test_a_refusal_is_remembered_by_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = refusal(session())
+    monkeypatch.setenv(LICENCE, garbage(tmp_path))
+    assert refusal(session()) == first
+    assert "garbage" in refusal(Session())
+
+
+def test_no_licence_is_looked_for_before_there_is_something_to_optimise() -> None:
+    with silent_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
+        Session()
+        assert server.heard == []
+
+
+def test_a_token_server_that_never_answers_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mosek_session, "ANSWER", 0.5)
+    with silent_server() as server:
+        monkeypatch.setenv(LICENCE, f"{server.port}@127.0.0.1")
+        asked = Session()
+        assert refusal(asked) == "no answer within 0.5 s"
+        assert len(server.heard) == 1
+        assert refusal(asked) == "no answer within 0.5 s"
+        assert len(server.heard) == 1
+
+
+def test_a_token_server_that_never_answers_does_not_keep_the_process_from_ending() -> None:
+    """By itself MOSEK's library waits for 20 s, three times over."""
+    code = (
+        "from hawk_assets.aggregation import mosek_session as m\n"
+        "m.ANSWER = 0.5\n"
+        "try: m.session().run(lambda task: None)\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    with silent_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=40
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "SolverError no answer within 0.5 s\n"
+
+
+def test_a_licence_that_is_lost_on_the_way_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was there when the process began; for a later solve it is not."""
+    monkeypatch.setattr(Session, "_open", lambda self: setattr(self, "_env", mosek.Env()))
+    lost = Session()
+    for _ in range(2):
+        assert refusal(lost).startswith("err_missing_license_file (1008): ")
+    assert lost.run(lambda task: task.getnumvar()) == 0
+
+
+def test_an_optimisation_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_open", lambda self: None)
+    monkeypatch.setattr(mosek_session, "RESULT", 0.5)
+    with silent_server() as server:
+        remote = Session(f"http://127.0.0.1:{server.port}")
+        for _ in range(2):
+            assert refusal(remote) == "no answer within 0.5 s"
+        assert len(server.heard) == 1
+
+
+def test_an_optserver_is_asked_without_any_licence() -> None:
+    with refusing_optserver() as server:
+        said = refusal(Session(f"http://127.0.0.1:{server.port}"))
+    assert said.startswith("err_server_status (8002): ")
+    assert "503" in said
+    assert len(said) < 250
+    assert len(server.heard) == 1
+
+
+def test_an_optserver_is_sent_the_task_that_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "_open", lambda self: None)
+
+    def named(task: Any) -> None:
+        task.puttaskname("min_variance")
+        task.appendvars(3)
+        task.optimize()
+
+    with refusing_optserver() as server:
+        refusal(Session(f"http://127.0.0.1:{server.port}"), named)
+    file = tmp_path / "sent.task.zst"
+    file.write_bytes(server.heard[0])
+    with mosek.Task() as task:
+        task.readdata(str(file))
+        assert (task.gettaskname(), task.getnumvar()) == ("min_variance", 3)
+
+
+def test_an_optserver_that_is_not_there_is_refused() -> None:
+    said = refusal(Session(f"http://127.0.0.1:{closed_port()}"))
+    assert said.startswith("err_server_address (8004): ")
+
+
+def test_an_optserver_that_never_answers_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mosek_session, "ANSWER", 0.5)
+    with silent_server() as server:
+        remote = Session(f"http://127.0.0.1:{server.port}")
+        for _ in range(2):
+            assert refusal(remote) == "no answer within 0.5 s"
+        assert len(server.heard) == 1
+
+
+def test_an_error_that_is_not_moseks_comes_through() -> None:
+    opened = Session()
+    opened._refusal = ""
+    with pytest.raises(ZeroDivisionError):
+        opened.run(lambda task: 1 / 0)

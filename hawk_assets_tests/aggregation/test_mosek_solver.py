@@ -1,0 +1,380 @@
+"""The MOSEK path, as far as it can be walked without a licence: everything but MOSEK's own solve.
+
+A Task is read back into a statement by nothing but MOSEK's getters. Clarabel's solution is given
+to MOSEK's library, which finds the objectives, primal and dual, and the violations by itself.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import mosek
+import numpy as np
+import pytest
+
+from hawk_assets.aggregation import clarabel_solver, mosek_solver
+from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
+from hawk_assets.aggregation.estimation import Estimates, estimate
+from hawk_assets.aggregation.mosek_session import session
+from hawk_assets.aggregation.objectives import max_sharpe, min_variance
+from hawk_assets.core.errors import SolverError
+from hawk_assets.core.model import Array
+from hawk_assets_tests.aggregation.samples import returns
+
+INTERIOR = mosek.soltype.itr
+
+
+def window(n: int, seed: int, n_obs: int = 504) -> Array:
+    """A window of a longer record, as a rebalancing sees it."""
+    start = int(np.random.default_rng(seed).integers(1000))
+    return returns(n_obs + 1000, n, seed)[start : start + n_obs]
+
+
+def singular(n: int, n_obs: int) -> Estimates:
+    """A sample covariance of fewer observations than models, and two equal models."""
+    sample = window(n, 5, n_obs)
+    sample[:, 1] = sample[:, 0]
+    return Estimates(sample.mean(axis=0), np.cov(sample.T))
+
+
+def utility(estimates: Estimates, cap: float) -> ConicProblem:
+    """A linear term beside the quadratic one."""
+    problem = min_variance(estimates, cap)
+    return replace(problem, name="utility", q=-estimates.mean / np.abs(estimates.mean).max() / 10)
+
+
+def best_mean(estimates: Estimates, cap: float) -> ConicProblem:
+    """A linear program."""
+    problem = utility(estimates, cap)
+    return replace(problem, name="best_mean", P=np.zeros_like(problem.P))
+
+
+PROBLEMS = {
+    f"{make.__name__}-{n}-{seed}": make(estimate(window(n, seed)), cap)
+    for n, cap, seeds in ((10, 0.4, (0, 1, 2)), (50, 0.2, (0, 1)), (200, 0.2, (0,)))
+    for make in (max_sharpe, min_variance)
+    for seed in seeds
+} | {
+    "utility": utility(estimate(window(10, 3)), 0.4),
+    "linear": best_mean(estimate(window(10, 4)), 0.4),
+    "singular-max_sharpe": max_sharpe(singular(30, 20), 0.2),
+    "singular-min_variance": min_variance(singular(30, 20), 0.2),
+    "one-model": max_sharpe(Estimates(np.array([1e-4]), np.array([[1e-4]])), 1.0),
+}
+each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=list(PROBLEMS))
+Build = Callable[[ConicProblem, Any], None]
+
+
+@contextmanager
+def built(problem: ConicProblem, build: Build = mosek_solver.build) -> Iterator[Any]:
+    with mosek.Task() as task:
+        build(problem, task)
+        yield task
+
+
+@contextmanager
+def reread(task: Any, file: Path) -> Iterator[Any]:
+    task.writedata(str(file))
+    with mosek.Task() as other:
+        other.readdata(str(file))
+        yield other
+
+
+def statement(task: Any) -> ConicProblem:
+    """What a Task says, by its getters.
+
+    :raises ValueError: it says something that is no such statement
+    """
+    n, m = task.getnumvar(), task.getnumcon()
+    cost, rows = np.array(task.getc()), np.zeros((m, n))
+    row, column, value = task.getatrip()
+    rows[row, column] = value
+    if set(task.getvarboundslice(0, n)[0]) != {mosek.boundkey.fr} or task.getcfix() != 0:
+        raise ValueError("a variable is bounded, or the objective shifted")
+    if task.getobjsense() != mosek.objsense.minimize or task.getnumqobjnz():
+        raise ValueError("another kind of objective")
+    keys, _, upper = task.getconboundslice(0, m)
+    kinds = {mosek.boundkey.fx: "zero", mosek.boundkey.up: "nonnegative"}
+    if set(keys) - set(kinds):
+        raise ValueError("a row of another kind")
+    cones = tuple((kinds[key], len(list(group))) for key, group in groupby(keys))
+    curvature = np.zeros((n, n))
+    if task.getnumacc():
+        curvature = _curvature(task)
+        if cost[-1] <= 0 or rows[:, -1].any() or curvature[-1].any():
+            raise ValueError("the last variable is not the bound of the quadratic term")
+        curvature, cost, rows = cost[-1] * curvature[:-1, :-1], cost[:-1], rows[:, :-1]
+    return ConicProblem(task.gettaskname(), curvature, cost, rows, np.array(upper), cones)
+
+
+def _curvature(task: Any) -> Array:
+    """H of the only cone, ``t >= 1/2 x'Hx`` for the last variable t."""
+    if task.getnumacc() != 1:
+        raise ValueError("more than one cone")
+    if task.getdomaintype(task.getaccdomain(0)) != mosek.domaintype.rquadratic_cone:
+        raise ValueError("another kind of cone")
+    if not np.array_equal(task.getaccafeidxlist(0), np.arange(task.getnumafe())):
+        raise ValueError("another order in the cone")
+    if np.any(task.getaccb(0)):
+        raise ValueError("a shifted cone")
+    factors, constants = _cone(task)
+    if factors[0, :-1].any() or factors[1].any() or constants[0] or constants[2:].any():
+        raise ValueError("other members of the cone than t, a constant and the root")
+    # 2 (f t) g >= |Gx|^2 of the rotated cone.
+    width = factors[0, -1] * constants[1]
+    if width <= 0:
+        raise ValueError("t or the constant is missing")
+    return np.asarray(factors[2:].T @ factors[2:] / width)
+
+
+def _cone(task: Any) -> tuple[Array, Array]:
+    """F and g of the affine expressions."""
+    factors = np.zeros((task.getnumafe(), task.getnumvar()))
+    row, column, value = task.getafeftrip()
+    factors[row, column] = value
+    return factors, np.array(task.getafegslice(0, task.getnumafe()))
+
+
+def equal(found: ConicProblem, stated: ConicProblem, tolerance: float) -> bool:
+    """Every number the same; those of P within a tolerance, for they went through a root."""
+    return (
+        (found.name, found.cones) == (stated.name, stated.cones)
+        and all(np.array_equal(getattr(found, part), getattr(stated, part)) for part in "qAb")
+        and found.P.shape == stated.P.shape
+        and np.allclose(found.P, stated.P, rtol=0, atol=tolerance * np.abs(stated.P).max())
+    )
+
+
+def load(task: Any, solution: Solution) -> None:
+    """Give a solution of the statement, primal and dual, to a Task."""
+    n, m, y = task.getnumvar(), task.getnumcon(), -solution.dual
+    x, cone = solution.x, np.zeros(0)
+    if task.getnumacc():
+        factors, constants = _cone(task)
+        root = factors[2:, :-1] @ x + constants[2:]
+        half = root @ root / 2
+        x, cone = np.append(x, half), np.concatenate([[1.0, half], -root])
+    unknown, free = mosek.stakey.unk, np.zeros(n)
+    task.putsolutionnew(
+        INTERIOR,
+        [unknown] * m,
+        [unknown] * n,
+        [],
+        np.zeros(m),
+        x,
+        y,
+        np.maximum(y, 0.0),
+        np.maximum(-y, 0.0),
+        free,
+        free,
+        free,
+        cone,
+    )
+    row, column, value = task.getatrip()
+    activity = np.zeros(m)
+    np.add.at(activity, row, np.array(value) * x[column])
+    task.putxc(INTERIOR, activity)
+
+
+def certificate(task: Any, solution: Solution) -> float:
+    """The largest relative fault that MOSEK's library finds in a solution.
+
+    Of the violations, primal and dual, of the gap between the two objectives, and of the
+    difference to the objective that the solution claims.
+    """
+    load(task, solution)
+    primal, *violations, dual, a, b, c, d, e = task.getsolutioninfonew(INTERIOR)
+    size = 1.0 + abs(solution.objective)
+    faults = [*violations, a, b, c, d, e, primal - dual, primal - solution.objective]
+    return float(np.max(np.abs(faults))) / size
+
+
+@each_problem
+@pytest.mark.parametrize("format", ["jtask", "ptf"])
+def test_a_task_written_and_read_says_what_was_stated(
+    problem: ConicProblem, format: str, tmp_path: Path
+) -> None:
+    with built(problem) as task, reread(task, tmp_path / f"task.{format}") as other:
+        assert equal(statement(task), problem, 1e-14)
+        assert equal(statement(other), statement(task), 0.0)
+
+
+@each_problem
+def test_mosek_finds_clarabels_solution_optimal(problem: ConicProblem) -> None:
+    solution = clarabel_solver.solve(problem)
+    assert solution.status == "Solved"
+    with built(problem) as task:
+        assert certificate(task, solution) < 1e-7
+
+
+@each_problem
+def test_a_solution_is_read_in_the_terms_of_the_statement(problem: ConicProblem) -> None:
+    given = clarabel_solver.solve(problem)
+    with built(problem) as task:
+        load(task, given)
+        found = mosek_solver.solution_of(problem, task)
+    np.testing.assert_array_equal(found.x, given.x)
+    np.testing.assert_array_equal(found.dual, given.dual)
+    assert found.objective == pytest.approx(given.objective, rel=1e-9, abs=1e-12)
+    assert kkt_residual(problem, found) < 1e-6
+    assert (found.solver, found.status) == ("mosek", "solsta.unknown, prosta.unknown")
+
+
+@each_problem
+def test_the_task_that_was_read_has_the_solution_of_the_statement(
+    problem: ConicProblem, tmp_path: Path
+) -> None:
+    with built(problem) as task, reread(task, tmp_path / "task.ptf") as other:
+        found = clarabel_solver.solve(statement(other))
+    expected = clarabel_solver.solve(problem)
+    np.testing.assert_allclose(found.x, expected.x, rtol=0, atol=1e-6)
+    assert found.objective == pytest.approx(expected.objective, rel=1e-9, abs=1e-12)
+
+
+# A statement of which no part is its own opposite, mirror image or multiple.
+SAMPLE = PROBLEMS["utility"]
+M, N = SAMPLE.A.shape
+
+
+def exchanged(values: Array) -> Array:
+    return values[[1, 0, *range(2, len(values))]]
+
+
+def transposed(matrix: Array) -> Array:
+    root = np.linalg.cholesky(matrix)
+    return np.asarray(root.T @ root)
+
+
+STATED_WRONGLY = {
+    "P halved": replace(SAMPLE, P=SAMPLE.P / 2),
+    "P without what is beside the diagonal": replace(SAMPLE, P=np.diag(np.diag(SAMPLE.P))),
+    "root transposed": replace(SAMPLE, P=transposed(SAMPLE.P)),
+    "order of P reversed": replace(SAMPLE, P=SAMPLE.P[::-1, ::-1]),
+    "q negated": replace(SAMPLE, q=-SAMPLE.q),
+    "q missing": replace(SAMPLE, q=0 * SAMPLE.q),
+    "order of q reversed": replace(SAMPLE, q=SAMPLE.q[::-1].copy()),
+    "A negated": replace(SAMPLE, A=-SAMPLE.A),
+    "columns of A reversed": replace(SAMPLE, A=SAMPLE.A[:, ::-1]),
+    "rows of A exchanged": replace(SAMPLE, A=exchanged(SAMPLE.A)),
+    "b negated": replace(SAMPLE, b=-SAMPLE.b),
+    "entries of b exchanged": replace(SAMPLE, b=exchanged(SAMPLE.b)),
+    "cones exchanged": replace(SAMPLE, cones=SAMPLE.cones[::-1]),
+    "equality as a limit": replace(SAMPLE, cones=(("nonnegative", M),)),
+    "limits as equalities": replace(SAMPLE, cones=(("zero", M),)),
+}
+BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
+    "half missing": lambda task: task.putcj(N, 2.0),
+    "t not minimised": lambda task: task.putcj(N, 0.0),
+    "maximised": lambda task: task.putobjsense(mosek.objsense.maximize),
+    "t missing in the cone": lambda task: task.putafefentry(0, N, 0.0),
+    "constant missing in the cone": lambda task: task.putafeg(1, 0.0),
+    "constant in the place of t": lambda task: task.putafeg(0, 1.0),
+    "a row of the root missing": lambda task: task.emptyafefrow(2),
+    "cone not rotated": lambda task: task.putacc(
+        0, task.appendquadraticconedomain(N + 2), np.arange(N + 2), None
+    ),
+    "equality missing": lambda task: task.putconbound(0, mosek.boundkey.fr, 0.0, 0.0),
+    "limits turned round": lambda task: task.putconboundslice(
+        1, M, [mosek.boundkey.lo] * (M - 1), SAMPLE.b[1:], SAMPLE.b[1:]
+    ),
+    "limits missing": lambda task: task.putconboundsliceconst(1, M, mosek.boundkey.fr, 0.0, 0.0),
+    "variables left at zero": lambda task: task.putvarboundsliceconst(
+        0, N, mosek.boundkey.fx, 0.0, 0.0
+    ),
+}
+
+
+def stated_as(task: Any, problem: ConicProblem) -> bool:
+    try:
+        return equal(statement(task), problem, 1e-14)
+    except ValueError:
+        return False
+
+
+def assert_caught(task: Any) -> None:
+    assert not stated_as(task, SAMPLE)
+    assert certificate(task, clarabel_solver.solve(SAMPLE)) > 1e-4
+
+
+@pytest.mark.parametrize("wrong", STATED_WRONGLY.values(), ids=list(STATED_WRONGLY))
+def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicProblem) -> None:
+    with built(wrong) as task:
+        assert_caught(task)
+
+
+@pytest.mark.parametrize("spoil", BUILT_WRONGLY.values(), ids=list(BUILT_WRONGLY))
+def test_a_builder_that_gets_the_cone_or_the_bounds_wrong_is_caught_twice(
+    spoil: Callable[[Any], None],
+) -> None:
+    with built(SAMPLE) as task:
+        spoil(task)
+        assert_caught(task)
+
+
+def test_multipliers_of_the_other_sign_are_caught() -> None:
+    solution = clarabel_solver.solve(SAMPLE)
+    with built(SAMPLE) as task:
+        assert certificate(task, replace(solution, dual=-solution.dual)) > 1e-2
+
+
+def test_a_point_that_is_not_optimal_is_caught() -> None:
+    solution = clarabel_solver.solve(SAMPLE)
+    with built(SAMPLE) as task:
+        assert certificate(task, replace(solution, x=solution.x * (1 + 1e-4))) > 1e-5
+
+
+def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
+    with built(SAMPLE) as task:
+        assert task.getintparam(mosek.iparam.num_threads) == 1
+        for gap in (mosek.dparam.intpnt_co_tol_rel_gap, mosek.dparam.intpnt_tol_rel_gap):
+            assert task.getdouparam(gap) == clarabel_solver.GAP
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_arrays_are_such_as_mosek_takes_without_a_copy() -> None:
+    for problem in PROBLEMS.values():
+        with built(problem):
+            pass
+
+
+@pytest.mark.parametrize("solution", mosek.solsta.values, ids=str)
+@pytest.mark.parametrize("problem", mosek.prosta.values, ids=str)
+def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, problem: Any) -> None:
+    words = {
+        (mosek.solsta.optimal, mosek.prosta.prim_and_dual_feas): "Solved",
+        (mosek.solsta.prim_infeas_cer, mosek.prosta.prim_infeas): "PrimalInfeasible",
+        (mosek.solsta.dual_infeas_cer, mosek.prosta.dual_infeas): "DualInfeasible",
+    }
+    expected = words.get((solution, problem), f"{solution}, {problem}")
+    assert mosek_solver.status_of(solution, problem) == expected
+
+
+@pytest.mark.parametrize("part", ["P", "q", "A", "b"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_data_that_is_not_finite_is_a_status(part: str, value: float) -> None:
+    spoilt = getattr(SAMPLE, part).copy()
+    spoilt.flat[0] = value
+    with mosek.Task() as task:
+        found = mosek_solver.optimise(replace(SAMPLE, **{part: spoilt}), task)
+    assert found.status
+    assert found.status != "Solved"
+    assert found.solver == "mosek"
+    assert np.isnan(found.x).all()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_with_a_licence_mosek_and_clarabel_agree(name: str) -> None:
+    try:
+        session().run(lambda task: None)
+    except SolverError as error:
+        pytest.skip(f"no MOSEK licence here: {error}")
+    problem = PROBLEMS[name]
+    found, expected = mosek_solver.solve(problem), clarabel_solver.solve(problem)
+    assert (found.status, found.solver) == ("Solved", "mosek")
+    assert kkt_residual(problem, found) < 1e-6
+    assert found.objective == pytest.approx(expected.objective, rel=1e-6, abs=1e-9)
+    if "singular" not in name:
+        np.testing.assert_allclose(found.x, expected.x, rtol=1e-4, atol=1e-4)
