@@ -50,7 +50,7 @@ def cli() -> None:
     """A systematic desk's daily pipeline: prices to one combined portfolio.
 
     Settings: HAWK_MARKET_DATA, HAWK_COMMITMENTS, HAWK_STORAGE, HAWK_START, HAWK_END,
-    DAGSTER_HOME.
+    HAWK_SOLVER, HAWK_OPTSERVER, DAGSTER_HOME.
     """
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.settings import Settings, batch_events
 
@@ -16,6 +17,7 @@ def test_without_variables_everything_lies_below_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     expected = Settings(
         market_data=None,
         storage=".hawk/storage",
@@ -23,7 +25,10 @@ def test_without_variables_everything_lies_below_the_working_folder(
         end=None,
         dagster_home=tmp_path / ".hawk" / "dagster",
     )
-    names = ("HAWK_MARKET_DATA", "HAWK_STORAGE", "HAWK_START", "HAWK_END", "DAGSTER_HOME")
+    names = [
+        *("HAWK_MARKET_DATA", "HAWK_STORAGE", "HAWK_START", "HAWK_END", "DAGSTER_HOME"),
+        *("HAWK_SOLVER", "HAWK_OPTSERVER", "MOSEKLM_LICENSE_FILE"),
+    ]
     assert Settings.from_env({}) == Settings.from_env(dict.fromkeys(names, "")) == expected
 
 
@@ -35,6 +40,9 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "HAWK_START": "2010-02-01",
         "HAWK_END": "2012-03-01",
         "DAGSTER_HOME": "~/dagster",
+        "HAWK_SOLVER": "mosek",
+        "HAWK_OPTSERVER": "http://solver:30080",
+        "MOSEKLM_LICENSE_FILE": "27000@tokens",
     }
     expected = Settings(
         market_data="prices/*.csv",
@@ -42,6 +50,7 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         start=pd.Timestamp("2010-02-01"),
         end=pd.Timestamp("2012-03-01"),
         dagster_home=tmp_path / "dagster",
+        solver=SolverSettings("mosek", "27000@tokens", "http://solver:30080"),
     )
     assert Settings.from_env(values) == expected
     for name, value in values.items():
@@ -79,6 +88,30 @@ def test_a_history_that_has_ended_does_not_include_the_current_month() -> None:
     assert Settings.from_env({"HAWK_END": f"{last:%Y-%m-%d}"}).end == last
     with pytest.raises(SettingsError, match=rf"HAWK_END={THIS_MONTH:%Y-%m-%d} is not over yet"):
         Settings.from_env({"HAWK_END": f"{THIS_MONTH:%Y-%m-%d}"})
+
+
+def test_a_licence_is_expected_where_mosek_itself_would_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not Settings.from_env({}).solver.expects_mosek
+    file = tmp_path / "mosek" / "mosek.lic"
+    file.parent.mkdir()
+    file.touch()
+    assert Settings.from_env({}).solver.licence == str(file)
+    for name in ("auto", "mosek"):
+        assert Settings.from_env({"HAWK_SOLVER": name}).solver.expects_mosek
+    assert not Settings.from_env({"HAWK_SOLVER": "clarabel"}).solver.expects_mosek
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HAWK_SOLVER", "cplex"), ("HAWK_OPTSERVER", "solver:30080")]
+)
+def test_a_solver_that_is_unknown_is_refused_with_the_name_of_its_variable(
+    name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}='{value}'"):
+        Settings.from_env({name: value})
 
 
 def test_events_are_batched_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

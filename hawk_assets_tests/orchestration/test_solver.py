@@ -1,0 +1,131 @@
+"""Which solver made the weights, as Dagster shows it: on the month, and as a verdict."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hawk_assets.aggregation.mosek_session import session
+from hawk_assets.aggregation.solvers import SolverSettings
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets_tests.aggregation.servers import refusing_optserver
+from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, open_desk, ragged_prices
+
+LAST, MONTH = "2015-06-01", "2015-06-01"
+UNLICENSED = "err_missing_license_file (1008)"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """All that the weights are made of."""
+    with open_desk(tmp_path_factory.mktemp("desk"), ragged_prices(), "2015-06") as desk:
+        for stage in ("market_data", "model_states", "insights", "performance"):
+            assert desk.backfill(None, None, stage) == {}
+        yield desk
+
+
+@pytest.fixture(autouse=True)
+def unlicensed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MOSEKLM_LICENSE_FILE", raising=False)
+    session.cache_clear()
+    yield
+    session.cache_clear()
+
+
+def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
+    pipeline = build_pipeline(
+        settings=replace(desk.settings, solver=solver),
+        models={model.name: model for model in MODELS},
+        aggregation=AGGREGATION,
+    )
+    (weights,) = runner.select(pipeline.outputs, ["weights"])
+    return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", LAST)
+
+
+def figures(desk: Desk, month: str) -> dict[str, Any]:
+    """What stands on the latest materialisation of a month."""
+    (record,) = desk.instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey("weights"), asset_partitions=[month]), limit=1
+    ).records
+    assert record.asset_materialization
+    return {name: m.value for name, m in record.asset_materialization.metadata.items()}
+
+
+def verdict(desk: Desk) -> dg.AssetCheckEvaluation:
+    """The latest one on the solver."""
+    key = dg.AssetCheckKey(dg.AssetKey("weights"), "solver")
+    (record,) = desk.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert record.event
+    assert record.event.dagster_event
+    return record.event.dagster_event.asset_check_evaluation_data
+
+
+def test_without_any_licence_the_month_says_why_and_nobody_is_warned(desk: Desk) -> None:
+    run = weigh(desk, SolverSettings())
+    assert (run.failed, run.warnings) == ({}, [])
+    found = figures(desk, MONTH)
+    assert found["solver"] == "clarabel"
+    assert UNLICENSED in found["solver_fallback"]
+    assert verdict(desk).passed
+
+
+def test_a_month_that_no_solver_was_needed_for_has_no_fallback(desk: Desk) -> None:
+    weigh(desk, SolverSettings())
+    found = figures(desk, "2015-01-01")
+    assert found["solver"] == "none"
+    assert "solver_fallback" not in found
+
+
+def test_a_licence_that_cannot_be_used_is_a_warning_on_the_weights(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "corrupted.lic"
+    file.write_text("this is no licence\n")
+    monkeypatch.setenv("MOSEKLM_LICENSE_FILE", str(file))
+    run = weigh(desk, SolverSettings(licence=str(file)))
+    assert run.failed == {}
+    (warning,) = run.warnings
+    assert warning.startswith("weights: Clarabel solved instead: MOSEK cannot be used: err_flexlm")
+    assert str(file) in warning
+    assert str(file) in figures(desk, MONTH)["solver_fallback"]
+    assert not verdict(desk).passed
+    assert verdict(desk).severity == dg.AssetCheckSeverity.WARN
+    assert verdict(desk).metadata["months_solved_by_clarabel"].value > 0
+
+
+def test_an_optserver_that_refuses_is_a_warning_on_the_weights(desk: Desk) -> None:
+    with refusing_optserver() as server:
+        run = weigh(desk, SolverSettings(server=f"http://127.0.0.1:{server.port}"))
+    (warning,) = run.warnings
+    assert f"HAWK_OPTSERVER=http://127.0.0.1:{server.port}" in warning
+    assert figures(desk, MONTH)["solver"] == "clarabel"
+
+
+def test_clarabel_by_name_needs_no_excuse(desk: Desk) -> None:
+    run = weigh(desk, SolverSettings("clarabel", licence="27000@nowhere"))
+    assert (run.failed, run.warnings) == ({}, [])
+    assert "solver_fallback" not in figures(desk, MONTH)
+    assert verdict(desk).passed
+
+
+def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk: Desk) -> None:
+    weigh(desk, SolverSettings("clarabel"))
+    before = desk.files()
+    run = weigh(desk, SolverSettings("mosek"))
+    why = run.failed["weights",]
+    assert why.startswith(f"HAWK_SOLVER=mosek, but MOSEK cannot be used: {UNLICENSED}")
+    assert "MOSEKLM_LICENSE_FILE" in why
+    assert run.made == 0
+    assert desk.files() == before
+
+
+def test_the_weights_do_not_depend_on_how_clarabel_came_to_solve(desk: Desk) -> None:
+    weigh(desk, SolverSettings("clarabel"))
+    by_name = desk.tables()["weights",]
+    weigh(desk, SolverSettings())
+    assert desk.tables()["weights",].equals(by_name)
