@@ -1,5 +1,7 @@
 """Which backend solves, and what is said when it is not the one that was asked for."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,17 @@ def assert_clarabels(solver: Solver) -> None:
     found, expected = solver(PROBLEM), clarabel_solver.solve(PROBLEM)
     assert found.solver == "clarabel"
     np.testing.assert_array_equal(found.x, expected.x)
+
+
+def test_no_solver_is_loaded_before_there_is_something_to_solve() -> None:
+    code = (
+        "import sys\n"
+        "from hawk_assets.aggregation import solvers\n"
+        "solvers.Solver(solvers.SolverSettings())\n"
+        "print({'mosek', 'clarabel', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_clarabel_is_taken_without_asking_for_a_licence() -> None:

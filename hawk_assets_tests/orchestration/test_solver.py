@@ -15,7 +15,7 @@ from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets_tests.aggregation.servers import refusing_optserver
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, open_desk, ragged_prices
 
-LAST, MONTH = "2015-06-01", "2015-06-01"
+MONTH = "2015-06-01"
 UNLICENSED = "err_missing_license_file (1008)"
 
 
@@ -44,7 +44,7 @@ def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
         aggregation=AGGREGATION,
     )
     (weights,) = runner.select(pipeline.outputs, ["weights"])
-    return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", LAST)
+    return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", MONTH)
 
 
 def figures(desk: Desk, month: str) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""What stating a problem to a solver costs beside solving it: ``python -m`` this module.
+
+The same random windows for all; of each the best of five, of these the median. MOSEK solves only
+where it has a licence; what it costs to build its Task can be measured anywhere.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+
+from hawk_assets.aggregation import clarabel_solver, mosek_solver
+from hawk_assets.aggregation.conic import ConicProblem
+from hawk_assets.aggregation.estimation import estimate
+from hawk_assets.aggregation.mosek_session import session
+from hawk_assets.aggregation.objectives import max_sharpe, min_variance
+from hawk_assets.core.errors import SolverError
+from hawk_assets_tests.aggregation.samples import returns
+
+SESSIONS = 504
+SIZES = ((10, 0.4, 40), (50, 0.2, 40), (200, 0.2, 8))
+"""Models, cap and windows."""
+REPEATS = 5
+
+
+def solvers() -> None:
+    """Clarabel's own time, ours around it, and MOSEK's Task; a line per size and objective."""
+    import mosek
+
+    try:
+        session().run(lambda task: None)
+        licence = ""
+    except SolverError as error:
+        licence = str(error)
+    say("\nsolvers, ms a problem: Clarabel alone, our solve() with it, ratio; a MOSEK Task; MOSEK")
+    for n, cap, windows in SIZES:
+        for objective in (max_sharpe, min_variance):
+            problems = [objective(estimate(window), cap) for window in _windows(n, windows, seed=n)]
+            clarabel_solver.solve(problems[0])
+            alone = median(
+                1e3 * min(clarabel_solver.build(p).solve().solve_time for _ in range(REPEATS))
+                for p in problems
+            )
+            ours = _timed(clarabel_solver.solve, problems)
+            with mosek.Env() as env:
+
+                def built(problem: ConicProblem, env: mosek.Env = env) -> None:
+                    with env.Task() as task:
+                        mosek_solver.build(problem, task)
+
+                task = _timed(built, problems)
+            theirs = "no licence" if licence else f"{_timed(mosek_solver.solve, problems):.2f}"
+            say(
+                f"    {n:>4} models {objective.__name__:<14}{alone:8.2f}{ours:8.2f}"
+                f"{ours / alone:6.1f}{task:8.2f}  {theirs}"
+            )
+    if licence:
+        say(f"    MOSEK: {licence}")
+
+
+def _windows(n: int, count: int, seed: int) -> list[np.ndarray]:
+    record = returns(SESSIONS + 21 * count, n, seed)
+    return [record[21 * k : 21 * k + SESSIONS] for k in range(count)]
+
+
+def _timed(solve: Callable[[ConicProblem], object], problems: list[ConicProblem]) -> float:
+    """Wall milliseconds."""
+
+    def once(problem: ConicProblem) -> float:
+        began = time.perf_counter()
+        solve(problem)
+        return 1e3 * (time.perf_counter() - began)
+
+    return median(min(once(problem) for _ in range(REPEATS)) for problem in problems)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    solvers()
