@@ -9,17 +9,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-import numpy as np
-
 from hawk_assets.aggregation import clarabel_solver, mosek_solver
 from hawk_assets.aggregation.conic import ConicProblem
-from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.mosek_session import session
-from hawk_assets.aggregation.objectives import max_sharpe, min_variance
+from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.core.errors import SolverError
-from hawk_assets_tests.aggregation.samples import returns
+from hawk_assets_tests.aggregation.problems import stated, window
 
-SESSIONS = 504
 SIZES = ((10, 0.4, 40), (50, 0.2, 40), (200, 0.2, 8))
 """Models, cap and windows."""
 REPEATS = 5
@@ -36,8 +32,8 @@ def solvers() -> None:
         licence = str(error)
     say("\nsolvers, ms a problem: Clarabel alone, our solve() with it, ratio; a MOSEK Task; MOSEK")
     for n, cap, windows in SIZES:
-        for objective in (max_sharpe, min_variance):
-            problems = [objective(estimate(window), cap) for window in _windows(n, windows, seed=n)]
+        for objective in PROGRAMS:
+            problems = [stated(objective, window(n, seed), cap) for seed in range(windows)]
             clarabel_solver.solve(problems[0])
             alone = median(
                 1e3 * min(clarabel_solver.build(p).solve().solve_time for _ in range(REPEATS))
@@ -53,16 +49,11 @@ def solvers() -> None:
                 task = _timed(built, problems)
             theirs = "no licence" if licence else f"{_timed(mosek_solver.solve, problems):.2f}"
             say(
-                f"    {n:>4} models {objective.__name__:<14}{alone:8.2f}{ours:8.2f}"
+                f"    {n:>4} models {objective:<15}{alone:8.2f}{ours:8.2f}"
                 f"{ours / alone:6.1f}{task:8.2f}  {theirs}"
             )
     if licence:
         say(f"    MOSEK: {licence}")
-
-
-def _windows(n: int, count: int, seed: int) -> list[np.ndarray]:
-    record = returns(SESSIONS + 21 * count, n, seed)
-    return [record[21 * k : 21 * k + SESSIONS] for k in range(count)]
 
 
 def _timed(solve: Callable[[ConicProblem], object], problems: list[ConicProblem]) -> float:

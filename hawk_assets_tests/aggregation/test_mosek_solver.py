@@ -17,53 +17,14 @@ import pytest
 
 from hawk_assets.aggregation import clarabel_solver, mosek_solver
 from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
-from hawk_assets.aggregation.estimation import Estimates, estimate
 from hawk_assets.aggregation.mosek_session import session
-from hawk_assets.aggregation.objectives import max_sharpe, min_variance
 from hawk_assets.core.errors import SolverError
 from hawk_assets.core.model import Array
-from hawk_assets_tests.aggregation.samples import returns
+from hawk_assets_tests.aggregation.problems import MIXED, PROBLEMS
 
 INTERIOR = mosek.soltype.itr
 
 
-def window(n: int, seed: int, n_obs: int = 504) -> Array:
-    """A window of a longer record, as a rebalancing sees it."""
-    start = int(np.random.default_rng(seed).integers(1000))
-    return returns(n_obs + 1000, n, seed)[start : start + n_obs]
-
-
-def singular(n: int, n_obs: int) -> Estimates:
-    """A sample covariance of fewer observations than models, and two equal models."""
-    sample = window(n, 5, n_obs)
-    sample[:, 1] = sample[:, 0]
-    return Estimates(sample.mean(axis=0), np.cov(sample.T))
-
-
-def utility(estimates: Estimates, cap: float) -> ConicProblem:
-    """A linear term beside the quadratic one."""
-    problem = min_variance(estimates, cap)
-    return replace(problem, name="utility", q=-estimates.mean / np.abs(estimates.mean).max() / 10)
-
-
-def best_mean(estimates: Estimates, cap: float) -> ConicProblem:
-    """A linear program."""
-    problem = utility(estimates, cap)
-    return replace(problem, name="best_mean", P=np.zeros_like(problem.P))
-
-
-PROBLEMS = {
-    f"{make.__name__}-{n}-{seed}": make(estimate(window(n, seed)), cap)
-    for n, cap, seeds in ((10, 0.4, (0, 1, 2)), (50, 0.2, (0, 1)), (200, 0.2, (0,)))
-    for make in (max_sharpe, min_variance)
-    for seed in seeds
-} | {
-    "utility": utility(estimate(window(10, 3)), 0.4),
-    "linear": best_mean(estimate(window(10, 4)), 0.4),
-    "singular-max_sharpe": max_sharpe(singular(30, 20), 0.2),
-    "singular-min_variance": min_variance(singular(30, 20), 0.2),
-    "one-model": max_sharpe(Estimates(np.array([1e-4]), np.array([[1e-4]])), 1.0),
-}
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=list(PROBLEMS))
 Build = Callable[[ConicProblem, Any], None]
 
@@ -235,7 +196,7 @@ def test_the_task_that_was_read_has_the_solution_of_the_statement(
 
 
 # A statement of which no part is its own opposite, mirror image or multiple.
-SAMPLE = PROBLEMS["utility"]
+SAMPLE = MIXED
 M, N = SAMPLE.A.shape
 
 

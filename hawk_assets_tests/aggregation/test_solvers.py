@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver
-from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.mosek_session import Session, session
-from hawk_assets.aggregation.objectives import max_sharpe, min_variance
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.core.errors import SettingsError, SolverError
-from hawk_assets_tests.aggregation.samples import returns
+from hawk_assets_tests.aggregation.problems import PROBLEMS
 from hawk_assets_tests.aggregation.servers import closed_port, refusing_optserver, silent_server
 
-PROBLEM = max_sharpe(estimate(returns(504, 10)), 0.4)
-OTHER = min_variance(estimate(returns(504, 10)), 0.4)
+PROBLEM, OTHER = PROBLEMS["max_sharpe-10-0"], PROBLEMS["min_variance-10-0"]
 LICENCE = "MOSEKLM_LICENSE_FILE"
 
 

@@ -1,0 +1,52 @@
+"""Problems for the solvers: what the objectives state for random windows, also awkward ones."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hawk_assets.aggregation.conic import ConicProblem
+from hawk_assets.aggregation.estimation import Estimates, estimate
+from hawk_assets.aggregation.objectives import PROGRAMS
+from hawk_assets.core.model import Array
+from hawk_assets_tests.aggregation.samples import returns
+
+SESSIONS = 504
+
+
+def window(n: int, seed: int, n_obs: int = SESSIONS) -> Array:
+    """A window of a longer record, as a rebalancing sees it."""
+    start = int(np.random.default_rng(seed).integers(1000))
+    return returns(n_obs + 1000, n, seed)[start : start + n_obs]
+
+
+def stated(objective: str, sample: Array, cap: float) -> ConicProblem:
+    """What an objective asks of a solver."""
+    return PROGRAMS[objective](estimate(sample), cap)
+
+
+def singular(objective: str, n: int, n_obs: int, cap: float) -> ConicProblem:
+    """A sample covariance of fewer observations than models, two of which are equal."""
+    sample = window(n, 5, n_obs)
+    sample[:, 1] = sample[:, 0]
+    return PROGRAMS[objective](Estimates(sample.mean(axis=0), np.cov(sample.T)), cap)
+
+
+def with_force(problem: ConicProblem, sample: Array) -> ConicProblem:
+    """A linear term beside the quadratic one."""
+    mean = sample.mean(axis=0)
+    return replace(problem, q=-mean / np.abs(mean).max() / 10)
+
+
+MIXED = with_force(stated("min_variance", window(10, 3), 0.4), window(10, 3))
+PROBLEMS = {
+    f"{objective}-{n}-{seed}": stated(objective, window(n, seed), cap)
+    for n, cap, seeds in ((10, 0.4, (0, 1, 2)), (50, 0.2, (0, 1)), (200, 0.2, (0,)))
+    for objective in PROGRAMS
+    for seed in seeds
+} | {
+    "mixed": MIXED,
+    "linear": replace(MIXED, P=np.zeros_like(MIXED.P)),
+    "singular-max_sharpe": singular("max_sharpe", 30, 20, 0.2),
+    "singular-min_variance": singular("min_variance", 30, 20, 0.2),
+    "one-model": stated("max_sharpe", np.abs(window(1, 0)), 1.0),
+}
