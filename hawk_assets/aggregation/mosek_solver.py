@@ -46,9 +46,10 @@ def optimise(problem: ConicProblem, task: Any) -> Solution:
 def build(problem: ConicProblem, task: Any) -> None:
     """Fill an empty Task with a conic problem.
 
-    The variables are x and, for a quadratic objective, t >= 1/2 x'Px: MOSEK takes no quadratic
-    objective beside a cone, so (t, 1, Gx) with G'G = P is in the rotated quadratic cone instead.
-    A zero row becomes ``a'x = b``, a nonnegative one ``a'x <= b``.
+    The variables are x and, for a quadratic objective, t >= 1/2 x'Px: (t, 1, Gx) with G'G = P is
+    in the rotated quadratic cone. As an objective the quadratic term would go with no other cone,
+    nor into MOSEK's readable file format. A zero row becomes ``a'x = b``, a nonnegative one
+    ``a'x <= b``; in A, what is below 1e-12 is 0 for MOSEK.
 
     :param problem: with a finite P
     :param task: an empty ``mosek.Task``

@@ -31,13 +31,20 @@ def singular(objective: str, n: int, n_obs: int, cap: float) -> ConicProblem:
     return PROGRAMS[objective](Estimates(sample.mean(axis=0), np.cov(sample.T)), cap)
 
 
-def with_force(problem: ConicProblem, sample: Array) -> ConicProblem:
-    """A linear term beside the quadratic one."""
-    mean = sample.mean(axis=0)
-    return replace(problem, q=-mean / np.abs(mean).max() / 10)
+def mixed(sample: Array, cap: float) -> ConicProblem:
+    """Variance less a tenth of the mean: no part is its own opposite, mirror image or multiple."""
+    n, mean, covariance = sample.shape[1], sample.mean(axis=0), np.cov(sample.T)
+    return ConicProblem(
+        name="mixed",
+        P=covariance * n / np.trace(covariance),
+        q=-0.1 * mean / np.abs(mean).max(),
+        A=np.vstack([np.ones(n), -np.eye(n), np.eye(n)]),
+        b=np.concatenate([[1.0], np.zeros(n), np.full(n, cap)]),
+        cones=(("zero", 1), ("nonnegative", 2 * n)),
+    )
 
 
-MIXED = with_force(stated("min_variance", window(10, 3), 0.4), window(10, 3))
+MIXED = mixed(window(10, 3), 0.4)
 PROBLEMS = {
     f"{objective}-{n}-{seed}": stated(objective, window(n, seed), cap)
     for n, cap, seeds in ((10, 0.4, (0, 1, 2)), (50, 0.2, (0, 1)), (200, 0.2, (0,)))

@@ -23,16 +23,13 @@ from hawk_assets.core.model import Array
 from hawk_assets_tests.aggregation.problems import MIXED, PROBLEMS
 
 INTERIOR = mosek.soltype.itr
-
-
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=list(PROBLEMS))
-Build = Callable[[ConicProblem, Any], None]
 
 
 @contextmanager
-def built(problem: ConicProblem, build: Build = mosek_solver.build) -> Iterator[Any]:
+def built(problem: ConicProblem) -> Iterator[Any]:
     with mosek.Task() as task:
-        build(problem, task)
+        mosek_solver.build(problem, task)
         yield task
 
 
@@ -195,9 +192,7 @@ def test_the_task_that_was_read_has_the_solution_of_the_statement(
     assert found.objective == pytest.approx(expected.objective, rel=1e-9, abs=1e-12)
 
 
-# A statement of which no part is its own opposite, mirror image or multiple.
-SAMPLE = MIXED
-M, N = SAMPLE.A.shape
+M, N = MIXED.A.shape
 
 
 def exchanged(values: Array) -> Array:
@@ -210,21 +205,21 @@ def transposed(matrix: Array) -> Array:
 
 
 STATED_WRONGLY = {
-    "P halved": replace(SAMPLE, P=SAMPLE.P / 2),
-    "P without what is beside the diagonal": replace(SAMPLE, P=np.diag(np.diag(SAMPLE.P))),
-    "root transposed": replace(SAMPLE, P=transposed(SAMPLE.P)),
-    "order of P reversed": replace(SAMPLE, P=SAMPLE.P[::-1, ::-1]),
-    "q negated": replace(SAMPLE, q=-SAMPLE.q),
-    "q missing": replace(SAMPLE, q=0 * SAMPLE.q),
-    "order of q reversed": replace(SAMPLE, q=SAMPLE.q[::-1].copy()),
-    "A negated": replace(SAMPLE, A=-SAMPLE.A),
-    "columns of A reversed": replace(SAMPLE, A=SAMPLE.A[:, ::-1]),
-    "rows of A exchanged": replace(SAMPLE, A=exchanged(SAMPLE.A)),
-    "b negated": replace(SAMPLE, b=-SAMPLE.b),
-    "entries of b exchanged": replace(SAMPLE, b=exchanged(SAMPLE.b)),
-    "cones exchanged": replace(SAMPLE, cones=SAMPLE.cones[::-1]),
-    "equality as a limit": replace(SAMPLE, cones=(("nonnegative", M),)),
-    "limits as equalities": replace(SAMPLE, cones=(("zero", M),)),
+    "P halved": replace(MIXED, P=MIXED.P / 2),
+    "P without what is beside the diagonal": replace(MIXED, P=np.diag(np.diag(MIXED.P))),
+    "root transposed": replace(MIXED, P=transposed(MIXED.P)),
+    "order of P reversed": replace(MIXED, P=MIXED.P[::-1, ::-1]),
+    "q negated": replace(MIXED, q=-MIXED.q),
+    "q missing": replace(MIXED, q=0 * MIXED.q),
+    "order of q reversed": replace(MIXED, q=MIXED.q[::-1].copy()),
+    "A negated": replace(MIXED, A=-MIXED.A),
+    "columns of A reversed": replace(MIXED, A=MIXED.A[:, ::-1]),
+    "rows of A exchanged": replace(MIXED, A=exchanged(MIXED.A)),
+    "b negated": replace(MIXED, b=-MIXED.b),
+    "entries of b exchanged": replace(MIXED, b=exchanged(MIXED.b)),
+    "cones exchanged": replace(MIXED, cones=MIXED.cones[::-1]),
+    "equality as a limit": replace(MIXED, cones=(("nonnegative", M),)),
+    "limits as equalities": replace(MIXED, cones=(("zero", M),)),
 }
 BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
     "half missing": lambda task: task.putcj(N, 2.0),
@@ -239,7 +234,7 @@ BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
     ),
     "equality missing": lambda task: task.putconbound(0, mosek.boundkey.fr, 0.0, 0.0),
     "limits turned round": lambda task: task.putconboundslice(
-        1, M, [mosek.boundkey.lo] * (M - 1), SAMPLE.b[1:], SAMPLE.b[1:]
+        1, M, [mosek.boundkey.lo] * (M - 1), MIXED.b[1:], MIXED.b[1:]
     ),
     "limits missing": lambda task: task.putconboundsliceconst(1, M, mosek.boundkey.fr, 0.0, 0.0),
     "variables left at zero": lambda task: task.putvarboundsliceconst(
@@ -256,8 +251,8 @@ def stated_as(task: Any, problem: ConicProblem) -> bool:
 
 
 def assert_caught(task: Any) -> None:
-    assert not stated_as(task, SAMPLE)
-    assert certificate(task, clarabel_solver.solve(SAMPLE)) > 1e-4
+    assert not stated_as(task, MIXED)
+    assert certificate(task, clarabel_solver.solve(MIXED)) > 1e-4
 
 
 @pytest.mark.parametrize("wrong", STATED_WRONGLY.values(), ids=list(STATED_WRONGLY))
@@ -270,25 +265,25 @@ def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicPro
 def test_a_builder_that_gets_the_cone_or_the_bounds_wrong_is_caught_twice(
     spoil: Callable[[Any], None],
 ) -> None:
-    with built(SAMPLE) as task:
+    with built(MIXED) as task:
         spoil(task)
         assert_caught(task)
 
 
 def test_multipliers_of_the_other_sign_are_caught() -> None:
-    solution = clarabel_solver.solve(SAMPLE)
-    with built(SAMPLE) as task:
+    solution = clarabel_solver.solve(MIXED)
+    with built(MIXED) as task:
         assert certificate(task, replace(solution, dual=-solution.dual)) > 1e-2
 
 
 def test_a_point_that_is_not_optimal_is_caught() -> None:
-    solution = clarabel_solver.solve(SAMPLE)
-    with built(SAMPLE) as task:
+    solution = clarabel_solver.solve(MIXED)
+    with built(MIXED) as task:
         assert certificate(task, replace(solution, x=solution.x * (1 + 1e-4))) > 1e-5
 
 
 def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
-    with built(SAMPLE) as task:
+    with built(MIXED) as task:
         assert task.getintparam(mosek.iparam.num_threads) == 1
         for gap in (mosek.dparam.intpnt_co_tol_rel_gap, mosek.dparam.intpnt_tol_rel_gap):
             assert task.getdouparam(gap) == clarabel_solver.GAP
@@ -304,34 +299,50 @@ def test_the_arrays_are_such_as_mosek_takes_without_a_copy() -> None:
 @pytest.mark.parametrize("solution", mosek.solsta.values, ids=str)
 @pytest.mark.parametrize("problem", mosek.prosta.values, ids=str)
 def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, problem: Any) -> None:
-    words = {
-        (mosek.solsta.optimal, mosek.prosta.prim_and_dual_feas): "Solved",
-        (mosek.solsta.prim_infeas_cer, mosek.prosta.prim_infeas): "PrimalInfeasible",
-        (mosek.solsta.dual_infeas_cer, mosek.prosta.dual_infeas): "DualInfeasible",
-    }
-    expected = words.get((solution, problem), f"{solution}, {problem}")
-    assert mosek_solver.status_of(solution, problem) == expected
+    best = solution == mosek.solsta.optimal and problem == mosek.prosta.prim_and_dual_feas
+    assert (mosek_solver.status_of(solution, problem) == "Solved") == best
+
+
+@pytest.mark.parametrize(
+    ("solution", "problem", "word"),
+    [
+        ("prim_infeas_cer", "prim_infeas", "PrimalInfeasible"),
+        ("dual_infeas_cer", "dual_infeas", "DualInfeasible"),
+        ("unknown", "prim_and_dual_feas", "solsta.unknown, prosta.prim_and_dual_feas"),
+        ("prim_illposed_cer", "ill_posed", "solsta.prim_illposed_cer, prosta.ill_posed"),
+        ("optimal", "unknown", "solsta.optimal, prosta.unknown"),
+    ],
+)
+def test_certificates_have_clarabels_words_and_all_else_moseks(
+    solution: str, problem: str, word: str
+) -> None:
+    found = mosek_solver.status_of(getattr(mosek.solsta, solution), getattr(mosek.prosta, problem))
+    assert found == word
 
 
 @pytest.mark.parametrize("part", ["P", "q", "A", "b"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_data_that_is_not_finite_is_a_status(part: str, value: float) -> None:
-    spoilt = getattr(SAMPLE, part).copy()
+    spoilt = getattr(MIXED, part).copy()
     spoilt.flat[0] = value
     with mosek.Task() as task:
-        found = mosek_solver.optimise(replace(SAMPLE, **{part: spoilt}), task)
+        found = mosek_solver.optimise(replace(MIXED, **{part: spoilt}), task)
     assert found.status
     assert found.status != "Solved"
     assert found.solver == "mosek"
     assert np.isnan(found.x).all()
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_with_a_licence_mosek_and_clarabel_agree(name: str) -> None:
+@pytest.fixture
+def licensed() -> None:
     try:
         session().run(lambda task: None)
     except SolverError as error:
-        pytest.skip(f"no MOSEK licence here: {error}")
+        pytest.skip(f"MOSEK cannot be used here: {error}")
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_with_a_licence_mosek_and_clarabel_agree(name: str, licensed: None) -> None:
     problem = PROBLEMS[name]
     found, expected = mosek_solver.solve(problem), clarabel_solver.solve(problem)
     assert (found.status, found.solver) == ("Solved", "mosek")
@@ -339,3 +350,9 @@ def test_with_a_licence_mosek_and_clarabel_agree(name: str) -> None:
     assert found.objective == pytest.approx(expected.objective, rel=1e-6, abs=1e-9)
     if "singular" not in name:
         np.testing.assert_allclose(found.x, expected.x, rtol=1e-4, atol=1e-4)
+
+
+def test_with_a_licence_mosek_and_clarabel_agree_that_nothing_is_feasible(licensed: None) -> None:
+    problem = replace(MIXED, b=np.where(np.arange(M) > N, 0.05, MIXED.b))
+    for solve in (mosek_solver.solve, clarabel_solver.solve):
+        assert solve(problem).status == "PrimalInfeasible"
