@@ -1,0 +1,239 @@
+"""An HTTP service on loopback that fails when a test says so.
+
+A double is a function from a request to a reply; the server around it is the same for all, and so
+are the faults: an error instead of the reply, a reply that is late, a connection that breaks.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """:param path: as sent, still percent-encoded
+    :param query: decoded; of a repeated name the last value
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: HTTPMessage
+    body: bytes
+
+    def parts(self) -> list[str]:
+        """The segments of the path, decoded."""
+        return [unquote(part) for part in self.path.strip("/").split("/")]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a double answers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[Request], Reply]
+
+
+def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(
+        status,
+        json.dumps(content).encode(),
+        {"Content-Type": "application/json; charset=UTF-8", **(headers or {})},
+    )
+
+
+def error_reply(status: int, message: str, reason: str = "backendError") -> Reply:
+    """An error as Google's JSON APIs word it."""
+    detail = {"message": message, "domain": "global", "reason": reason}
+    return json_reply({"error": {"code": status, "message": message, "errors": [detail]}}, status)
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong, for the next ``times`` requests that match.
+
+    :param times: None: until it is cleared
+    :param reply: sent instead of the double's own, which is not asked
+    :param seconds: how long the request is held before it is carried out
+    :param tear: where the connection breaks: in the middle of the ``request``, which is not carried
+        out, or of the ``reply`` to one that was
+    :param hit: set when a request has met it
+    """
+
+    match: str
+    times: int | None
+    reply: Reply | None = None
+    seconds: float = 0.0
+    tear: str = ""
+    hit: threading.Event = field(default_factory=threading.Event)
+    cleared: threading.Event = field(default_factory=threading.Event)
+
+
+class Faults:
+    """The switches of one server, for any thread.
+
+    ``match`` is a regular expression that is searched in ``METHOD /path?query`` as sent. Of several
+    faults that match, the one added first is met.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._log: list[str] = []
+
+    def add(
+        self, status: int, times: int | None = 1, match: str = "", reason: str = "backendError"
+    ) -> Fault:
+        """Answer with an error of Google's APIs; nothing is carried out."""
+        reply = error_reply(status, f"{status} on request of the test", reason)
+        return self._put(Fault(match, times, reply=reply))
+
+    def stall(self, seconds: float, times: int | None = 1, match: str = "") -> Fault:
+        """Carry out late, also what the client has given up by then; ``clear`` ends the wait."""
+        return self._put(Fault(match, times, seconds=seconds))
+
+    def tear(self, times: int | None = 1, match: str = "", where: str = "reply") -> Fault:
+        """Break the connection in the middle of the ``reply``, or of the ``request``."""
+        return self._put(Fault(match, times, tear=where))
+
+    def clear(self) -> None:
+        """All well again from now on, and for those that wait."""
+        with self._lock:
+            for fault in self._faults:
+                fault.cleared.set()
+            self._faults.clear()
+
+    def log(self, match: str = "") -> list[str]:
+        """The requests so far, ``200 METHOD /path?query`` each, in the order they were answered.
+
+        A torn one has ``torn`` for the status.
+        """
+        with self._lock:
+            return [line for line in self._log if re.search(match, line)]
+
+    def _put(self, fault: Fault) -> Fault:
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def _meet(self, line: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.times != 0 and re.search(fault.match, line):
+                    if fault.times is not None:
+                        fault.times -= 1
+                    fault.hit.set()
+                    return fault
+        return None
+
+    def _note(self, status: int | str, line: str) -> None:
+        with self._lock:
+            self._log.append(f"{status} {line}")
+
+
+@contextmanager
+def serve(answer: Answer, faults: Faults, port: int = 0) -> Iterator[str]:
+    """A double on loopback for the length of the block, a thread per connection.
+
+    :param port: 0: one that is free
+    :return: its URL, without a slash at the end
+    """
+    server = _Server(answer, faults, port)
+    thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.closing.set()
+        faults.clear()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, answer: Answer, faults: Faults, port: int) -> None:
+        self.answer, self.faults = answer, faults
+        self.closing = threading.Event()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone away is no news; what goes wrong in a double is in its reply."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def _serve(self) -> None:
+        line = f"{self.command} {self.path}"
+        fault = self.server.faults._meet(line) or Fault("", 0)
+        if fault.tear == "request":
+            self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
+            return self._break(line)
+        url = urlsplit(self.path)
+        request = Request(
+            self.command, url.path, dict(parse_qsl(url.query, True)), self.headers, self._body()
+        )
+        if fault.seconds:
+            fault.cleared.wait(fault.seconds)
+        if self.server.closing.is_set():
+            return self._break(line)
+        reply = fault.reply or self._answer(request)
+        if fault.tear == "reply":
+            return self._break(line, reply)
+        self.server.faults._note(reply.status, line)
+        self._send(reply, reply.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
+
+    def _answer(self, request: Request) -> Reply:
+        try:
+            return self.server.answer(request)
+        except Exception as error:
+            return error_reply(500, f"defect of the double: {error!r}", "internalError")
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _send(self, reply: Reply, body: bytes) -> None:
+        self.send_response(reply.status)
+        headers = {"Content-Length": str(len(reply.body)), **reply.headers}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _break(self, line: str, reply: Reply | None = None) -> None:
+        self.server.faults._note("torn", line)
+        self.close_connection = True
+        if reply and reply.body:
+            self._send(reply, reply.body[: len(reply.body) // 2])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The log of the faults is the server's log."""
