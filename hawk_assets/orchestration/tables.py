@@ -3,26 +3,21 @@
 A file appears whole or not at all. Nothing here knows Dagster or what a column means.
 """
 
-import os
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
 from hawk_assets.core.sessions import key_of, month_of, month_starts
+from hawk_assets.orchestration.places import Place, open_place
 
-# A folder keeps a processor busy, a bucket keeps it waiting.
-_LOCAL_THREADS, _REMOTE_THREADS = 2, 16
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 Key = Sequence[str]
@@ -30,6 +25,10 @@ Key = Sequence[str]
 
 def _backfill(key: Key, first: pd.Timestamp, last: pd.Timestamp) -> str:
     return f"hawk backfill --select {'/'.join(key)} --from {key_of(first)} --to {key_of(last)}"
+
+
+def _file(key: Key, month: pd.Timestamp) -> str:
+    return f"{'/'.join(key)}/{key_of(month)}.parquet"
 
 
 def _missing(key: Key, months: Sequence[pd.Timestamp]) -> MissingMonthError:
@@ -50,41 +49,21 @@ class Tables:
         self.root = root
 
     @cached_property
-    def _place(self) -> tuple[pyarrow.fs.FileSystem, str]:
-        if self.root.startswith("gs://") and (bucket := self.root.removeprefix("gs://").strip("/")):
-            if not (host := os.environ.get("STORAGE_EMULATOR_HOST")):
-                return pyarrow.fs.GcsFileSystem(), bucket
-            scheme, _, address = host.rstrip("/").rpartition("://")
-            emulator = pyarrow.fs.GcsFileSystem(
-                anonymous=True, scheme=scheme or "http", endpoint_override=address
-            )
-            return emulator, bucket
-        if ":" in self.root.split("/")[0]:
-            raise StorageError(
-                f"HAWK_STORAGE={self.root!r} is neither a folder nor gs://bucket/prefix; correct it"
-            )
-        return pyarrow.fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(self.root))
-
-    @property
-    def _is_local(self) -> bool:
-        return isinstance(self._place[0], pyarrow.fs.LocalFileSystem)
-
-    def _folder(self, key: Key) -> str:
-        return "/".join([self._place[1], *key])
+    def _place(self) -> Place:
+        return open_place(self.root)
 
     def path(self, key: Key, month: pd.Timestamp) -> str:
-        """Where a month of a table is stored, within the file system."""
-        return f"{self._folder(key)}/{key_of(month)}.parquet"
+        """Where a month of a table is stored, in full."""
+        return self._place.where(_file(key, month))
 
     def months(self, key: Key) -> pd.DatetimeIndex:
         """The stored months of a table, ascending.
 
         :raises StorageError: the root cannot be read
         """
-        folder = pyarrow.fs.FileSelector(self._folder(key), allow_not_found=True)
         try:
-            names = [file.base_name for file in self._place[0].get_file_info(folder)]
-        except OSError as error:
+            names = self._place.names("/".join(key))
+        except StorageError as error:
             raise self._unusable("read", key, error) from None
         stored = [re.fullmatch(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet", name) for name in names]
         return pd.DatetimeIndex(sorted(month_of(name[1]) for name in stored if name))
@@ -115,12 +94,10 @@ class Tables:
             order = np.argsort(month, kind="stable")
             table, month = table.take(order), month[order]
         edges = zip(month.searchsorted(months), month.searchsorted(months, "right"), strict=True)
-        parts = [(self.path(key, m), table[a:b]) for m, (a, b) in zip(months, edges, strict=True)]
+        parts = [(_file(key, m), table[a:b]) for m, (a, b) in zip(months, edges, strict=True)]
         try:
-            if self._is_local:
-                os.makedirs(self._folder(key), exist_ok=True)
             self._each(self._put, parts)
-        except OSError as error:
+        except StorageError as error:
             raise self._unusable("write", key, error) from None
 
     def read(
@@ -183,20 +160,19 @@ class Tables:
         self, key: Key, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
     ) -> _T | None:
         """What ``take`` finds in a month's file; None where there is none."""
-        path = self.path(key, month)
         # Read as a whole first: a file is small, and only a file can be damaged, not a connection.
         try:
-            with self._place[0].open_input_stream(path) as stream:
-                content = stream.read_buffer()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
+            content = self._place.read(_file(key, month))
+        except StorageError as error:
             raise self._unusable("read", key, error) from None
+        if content is None:
+            return None
         try:
-            return take(pq.ParquetFile(content, page_checksum_verification=True))
+            return take(pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True))
         except (pa.ArrowException, OSError) as error:
             raise StorageError(
-                f"{path} is damaged: {error}. Delete it, then run: {_backfill(key, month, month)}"
+                f"{self.path(key, month)} is damaged: {error}. Delete it, then run: "
+                f"{_backfill(key, month, month)}"
             ) from None
 
     def _put(self, part: tuple[str, pa.Table]) -> None:
@@ -210,29 +186,13 @@ class Tables:
             write_statistics=False,
             write_page_checksum=True,
         )
-        if not self._is_local:
-            with self._place[0].open_output_stream(path) as out:
-                out.write(sink.getvalue())
-            return
-        folder, name = os.path.split(path)
-        temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
-        try:
-            with open(temporary, "wb") as out:
-                out.write(sink.getvalue())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        self._place.write(path, sink.getvalue().to_pybytes())
 
     def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
         if len(items) < 2:
             return [act(item) for item in items]
-        with ThreadPoolExecutor(_LOCAL_THREADS if self._is_local else _REMOTE_THREADS) as pool:
+        with ThreadPoolExecutor(self._place.threads) as pool:
             return list(pool.map(act, items))
 
-    def _unusable(self, act: str, key: Key, error: OSError) -> StorageError:
-        return StorageError(
-            f"cannot {act} {'/'.join(key)} below HAWK_STORAGE={self.root}: {error}. "
-            "Correct its permissions, or point HAWK_STORAGE elsewhere"
-        )
+    def _unusable(self, act: str, key: Key, error: StorageError) -> StorageError:
+        return StorageError(f"cannot {act} {'/'.join(key)} below HAWK_STORAGE={self.root}: {error}")

@@ -1,4 +1,4 @@
-"""Months of Parquet in a folder: what is read is what was written, or an error that helps."""
+"""Months of Parquet in a folder or a bucket: what was written is read, or an error that helps."""
 
 import os
 import signal
@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hawk_assets.core import schemas
-from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
+from hawk_assets.core.errors import DataError, MissingMonthError, SettingsError, StorageError
 from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.orchestration.tables import Tables
+from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 
 KEY = ("model_states", "ema_cross_12_26")
 MONTHS = pd.date_range("2020-01-01", "2020-06-01", freq="MS")
@@ -51,9 +54,49 @@ def store(tables: Tables, frame: pd.DataFrame, over: pd.DatetimeIndex = MONTHS) 
     tables.write(KEY, frame, over, arrow_schema(schemas.MODEL_STATES, frame.columns))
 
 
+@dataclass(frozen=True)
+class Place:
+    """What lies below a root, looked at without the code under test.
+
+    :param gcs: where the root is a bucket
+    """
+
+    root: str
+    gcs: Gcs | None = None
+
+    def files(self) -> dict[str, bytes]:
+        if self.gcs:
+            objects = self.gcs.objects("desk")
+            return {name.removeprefix("a/b/"): o.content for name, o in objects.items()}
+        found = (path for path in Path(self.root).rglob("*") if path.is_file())
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+
+    def put(self, path: str, content: bytes) -> None:
+        if self.gcs:
+            self.gcs.put("desk", f"a/b/{path}", content)
+        else:
+            Path(self.root, path).write_bytes(content)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    if request.param == "folder":
+        yield Place(str(tmp_path))
+        return
+    with gcs_server("desk") as gcs:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        yield Place("gs://desk/a/b", gcs)
+
+
 @pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    return Tables(str(tmp_path))
+def tables(place: Place) -> Tables:
+    return Tables(place.root)
+
+
+def file_of(month: pd.Timestamp) -> str:
+    return f"{'/'.join(KEY)}/{month:%Y-%m-%d}.parquet"
 
 
 def test_what_is_read_is_what_was_written_in_every_bit(tables: Tables) -> None:
@@ -68,13 +111,16 @@ def test_what_is_read_is_what_was_written_in_every_bit(tables: Tables) -> None:
         np.testing.assert_array_equal(*bits)
 
 
-def test_rows_land_in_the_files_of_their_months_whatever_their_order(tables: Tables) -> None:
+def test_rows_land_in_the_files_of_their_months_whatever_their_order(
+    tables: Tables, place: Place
+) -> None:
     written = states()
     store(tables, written.sample(frac=1, random_state=1))
-    folder = Path(tables.root, *KEY)
-    assert sorted(p.name for p in folder.iterdir()) == [f"{m:%Y-%m-%d}.parquet" for m in MONTHS]
+    files = place.files()
+    assert sorted(files) == [file_of(month) for month in MONTHS]
     for month in MONTHS:
-        stored = pq.read_table(folder / f"{month:%Y-%m-%d}.parquet").to_pandas()
+        assert tables.path(KEY, month) == f"{place.root}/{file_of(month)}"
+        stored = pq.read_table(pa.BufferReader(files[file_of(month)])).to_pandas()
         expected = written[written["date"].dt.to_period("M") == month.to_period("M")]
         assert tables.rows(KEY, month) == len(expected)
         pd.testing.assert_frame_equal(
@@ -183,8 +229,7 @@ def test_months_of_other_columns_are_not_mixed(tables: Tables) -> None:
     assert len(tables.read(KEY, MONTHS, ["date", "close"])) == len(states())
 
 
-def damage(path: Path, how: str, price: float) -> None:
-    content = bytearray(path.read_bytes())
+def damaged(content: bytearray, how: str, price: float) -> bytearray:
     if how == "truncated":
         content = content[: len(content) // 2]
     elif how == "empty":
@@ -194,18 +239,18 @@ def damage(path: Path, how: str, price: float) -> None:
         content[start : start + 10] = bytes(10)
     else:
         content[content.index(struct.pack("<d", price)) + 3] ^= 1
-    path.write_bytes(content)
+    return content
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "footer", "one bit of a price"])
-def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, how: str) -> None:
+def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, place: Place, how: str) -> None:
     written = states()
     store(tables, written)
-    path = Path(tables.path(KEY, MONTHS[3]))
-    damage(path, how, written.loc[written["date"] >= MONTHS[3], "close"].iloc[5])
+    path, price = file_of(MONTHS[3]), written.loc[written["date"] >= MONTHS[3], "close"].iloc[5]
+    place.put(path, bytes(damaged(bytearray(place.files()[path]), how, price)))
     with pytest.raises(StorageError) as caught:
         tables.read(KEY, MONTHS)
-    assert str(path) in str(caught.value)
+    assert f"{place.root}/{path} is damaged" in str(caught.value)
     assert "hawk backfill --select model_states/ema_cross_12_26 --from 2020-04-01" in str(
         caught.value
     )
@@ -231,12 +276,17 @@ def test_a_root_that_cannot_be_used_names_the_setting(
         tables.rows(KEY, MONTHS[0])
 
 
-@pytest.mark.parametrize("root", ["gs:/bucket", "s3://bucket/x", "gs://", "gs:///", "file:///x"])
+@pytest.mark.parametrize(
+    "root",
+    ["gs:/bucket", "s3://bucket/x", "gs://", "gs:///", "file:///x", "gs//bucket", "GS://bucket"],
+)
 def test_a_mistyped_url_is_not_taken_for_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StorageError, match=rf"HAWK_STORAGE='{root}' is neither a folder nor gs://"):
+    with pytest.raises(
+        SettingsError, match=rf"HAWK_STORAGE='{root}' is neither a folder nor gs://"
+    ):
         store(Tables(root), states())
     assert not list(tmp_path.iterdir())
 
@@ -256,11 +306,12 @@ def test_a_folder_may_be_relative_of_the_user_or_have_spaces(
         pd.testing.assert_frame_equal(Tables(str(folder)).read(KEY, MONTHS), states())
 
 
-def test_other_files_in_the_folder_are_no_months(tables: Tables) -> None:
+def test_other_files_beside_them_are_no_months(tables: Tables, place: Place) -> None:
     store(tables, states(), MONTHS)
     for name in ("notes.parquet", "2020-07-02.parquet", "2020-13-01.parquet", "2020-07-01.csv"):
-        Path(tables.root, *KEY, name).touch()
+        place.put("/".join([*KEY, name]), b"")
     assert list(tables.months(KEY)) == list(MONTHS)
+    assert not len(tables.months(KEY[:1]))
 
 
 WRITER = """
@@ -296,7 +347,9 @@ def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
         assert set(visible) <= {"x", "2020-01-01.parquet"}
 
 
-def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(tables: Tables) -> None:
+def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(
+    tables: Tables, place: Place
+) -> None:
     month = months("2020-01-01")
     versions = [states(over=month).assign(close=float(i)) for i in range(4)]
     store(tables, versions[0], month)
@@ -331,10 +384,11 @@ def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(tables: Tabl
     assert not failures
     store(tables, versions[2], month)
     pd.testing.assert_frame_equal(tables.read(KEY, month), versions[2])
-    assert os.listdir(Path(tables.root, *KEY)) == ["2020-01-01.parquet"]
+    assert list(place.files()) == [file_of(month[0])]
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tables: Tables) -> None:
+def test_a_write_to_a_folder_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path))
     # A folder of the month's name: the file is written, and cannot take its place.
     Path(tables.path(KEY, MONTHS[0]), "in the way").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"cannot write"):
