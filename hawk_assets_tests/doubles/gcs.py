@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.parser import BytesParser
 from hashlib import md5
 from itertools import count
 from typing import Any
@@ -73,14 +72,14 @@ class StoredObject:
             return crc
         return crc | {"md5Hash": b64encode(md5(self.content).digest()).decode()}
 
-    def resource(self) -> dict[str, Any]:
+    def resource(self, url: str) -> dict[str, Any]:
         at = self.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         path = f"b/{quote(self.bucket)}/o/{quote(self.name, safe='')}"
         return {
             "kind": "storage#object",
             "id": f"{self.bucket}/{self.name}/{self.generation}",
-            "selfLink": f"https://www.googleapis.com/storage/v1/{path}",
-            "mediaLink": f"https://www.googleapis.com/download/storage/v1/{path}?alt=media",
+            "selfLink": f"{url}/storage/v1/{path}",
+            "mediaLink": f"{url}/download/storage/v1/{path}?alt=media",
             "bucket": self.bucket,
             "name": self.name,
             "size": str(len(self.content)),
@@ -171,7 +170,7 @@ class Gcs:
                 found = self._find(request, bucket, name)
                 if request.query.get("alt") == "media":
                     return self._media(found, request)
-                return json_reply(found.resource())
+                return json_reply(found.resource(self.url))
             case "PATCH", [bucket, "o", name]:
                 return self._patch(request, self._find(request, bucket, name))
             case "DELETE", [bucket, "o", name]:
@@ -240,7 +239,7 @@ class Gcs:
         names = [name for name in entries if name > query.get("pageToken", "")]
         page = names[: min(int(query.get("maxResults", 1000)), 1000)]
         content: dict[str, Any] = {"kind": "storage#objects"}
-        if items := [found.resource() for name in page if (found := entries[name])]:
+        if items := [found.resource(self.url) for name in page if (found := entries[name])]:
             content["items"] = items
         if prefixes := [name for name in page if entries[name] is None]:
             content["prefixes"] = prefixes
@@ -275,15 +274,19 @@ class Gcs:
         fields = {**found.fields, **_settable(json.loads(request.body))}
         changed = replace(found, fields=fields, metageneration=found.metageneration + 1)
         self._buckets[found.bucket][found.name] = changed
-        return json_reply(changed.resource())
+        return json_reply(changed.resource(self.url))
 
     def _copy(self, request: Request, source: StoredObject, verb: str, to: str, new: str) -> Reply:
         self._check(request, to, new)
         fields = _settable(json.loads(request.body or b"{}")) or source.fields
         made = self.put(to, new, source.content, **fields)
         if verb == "copyTo":
-            return json_reply(made.resource())
-        done = {"kind": "storage#rewriteResponse", "done": True, "resource": made.resource()}
+            return json_reply(made.resource(self.url))
+        done = {
+            "kind": "storage#rewriteResponse",
+            "done": True,
+            "resource": made.resource(self.url),
+        }
         size = str(len(made.content))
         return json_reply({**done, "totalBytesRewritten": size, "objectSize": size})
 
@@ -293,7 +296,7 @@ class Gcs:
         sources = []
         for wanted in asked["sourceObjects"]:
             found = objects.get(wanted["name"])
-            if not found or wanted.get("generation", str(found.generation)) != str(
+            if not found or str(wanted.get("generation", found.generation)) != str(
                 found.generation
             ):
                 raise _RefusedError(404, f"No such object: {bucket}/{wanted['name']}", "notFound")
@@ -302,17 +305,21 @@ class Gcs:
         made = self.put(bucket, name, b"".join(s.content for s in sources), **fields)
         made = replace(made, components=sum(max(s.components, 1) for s in sources))
         objects[name] = made
-        return json_reply(made.resource())
+        return json_reply(made.resource(self.url))
 
     def _upload(self, request: Request, bucket: str) -> Reply:
         kind, name = request.query["uploadType"], request.query.get("name", "")
         if kind == "media":
             fields = {"contentType": request.headers.get("Content-Type")}
-            return json_reply(self._store(request, bucket, name, request.body, fields).resource())
+            return json_reply(
+                self._store(request, bucket, name, request.body, fields).resource(self.url)
+            )
         if kind == "multipart":
             described, content = _parts(request)
             name = name or described.get("name", "")
-            return json_reply(self._store(request, bucket, name, content, described).resource())
+            return json_reply(
+                self._store(request, bucket, name, content, described).resource(self.url)
+            )
         self._check(request, bucket, name or json.loads(request.body)["name"])
         number = f"upload{next(self._numbers)}"
         self._uploads[number] = _Upload(bucket, request)
@@ -326,7 +333,7 @@ class Gcs:
         if not upload:
             raise _missing("the upload session")
         if upload.made:
-            return json_reply(upload.made.resource())
+            return json_reply(upload.made.resource(self.url))
         asked = request.headers.get("Content-Range", f"bytes 0-/{len(request.body)}")
         span = re.fullmatch(r"bytes (?:\*|(\d+)-\d*)/(\*|\d+)", asked)
         if not span:
@@ -343,7 +350,7 @@ class Gcs:
         described |= _promised(request)
         content = bytes(upload.content)
         upload.made = self._store(upload.start, upload.bucket, name, content, described)
-        return json_reply(upload.made.resource())
+        return json_reply(upload.made.resource(self.url))
 
     @staticmethod
     def _append(upload: _Upload, first: int, body: bytes, total: int | None) -> None:
@@ -402,15 +409,16 @@ def _promised(request: Request) -> dict[str, str]:
 
 def _parts(request: Request) -> tuple[dict[str, Any], bytes]:
     """The resource and the content of a multipart upload."""
-    kind = request.headers["Content-Type"]
-    message = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode())
-    boundary = b"--" + str(message.get_param("boundary")).encode()
+    found = re.search("boundary=[\"']?([^\"';]+)", request.headers["Content-Type"])
+    if not found:
+        raise _wrong("a multipart upload without a boundary")
+    boundary = b"--" + found[1].encode()
     described, media = (
         re.split(rb"\r?\n\r?\n", part, maxsplit=1) for part in request.body.split(boundary)[1:3]
     )
     fields = json.loads(described[1])
-    if found := re.search(rb"(?i)content-type:\s*(\S+)", media[0]):
-        fields.setdefault("contentType", found[1].decode())
+    if kind := re.search(rb"(?i)content-type:\s*(\S+)", media[0]):
+        fields.setdefault("contentType", kind[1].decode())
     return fields, re.sub(rb"\r?\n\Z", b"", media[1])
 
 
