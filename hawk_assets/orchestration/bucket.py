@@ -18,6 +18,9 @@ REPLY_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
 """How long a request is made again and again, after silence and errors that pass."""
 
+PAUSE_SECONDS = 1.0
+"""Before a request is made for the second time; doubled before each further one, up to 20."""
+
 
 class Bucket:
     """A place for files, see ``Place``; of the server STORAGE_EMULATOR_HOST where that is set.
@@ -81,7 +84,7 @@ class Bucket:
         # A bucket that was given up is not waited for again, file after file, until it answers.
         seconds = 0.0 if self._given_up else PATIENCE_SECONDS
         # To send a file twice is harmless: it is the same file, and takes the place of itself.
-        retry = DEFAULT_RETRY.with_delay(initial=1.0, maximum=20.0).with_timeout(seconds)
+        retry = DEFAULT_RETRY.with_delay(initial=PAUSE_SECONDS, maximum=20.0).with_timeout(seconds)
         return {"retry": retry, "timeout": REPLY_SECONDS}
 
     @contextmanager
@@ -127,7 +130,7 @@ def _text(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
     response = getattr(cause, "response", None)
     if response is None:
-        return str(cause).rstrip(".")
+        return str(cause.args[0] if cause.args else cause).rstrip(".")
     try:
         said = response.json()["error"]["message"]
     except (ValueError, LookupError, TypeError):

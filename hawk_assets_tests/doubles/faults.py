@@ -212,13 +212,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            return self._read(int(self.headers.get("Content-Length", 0)))
         body = b""
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            body += self.rfile.read(size)
+            body += self._read(size)
             self.rfile.readline()
         self.rfile.readline()
         return body
+
+    def _read(self, size: int) -> bytes:
+        content = self.rfile.read(size)
+        if len(content) < size:
+            raise ConnectionResetError("the client went away in the middle of its request")
+        return content
 
     def _send(self, reply: Reply, body: bytes) -> None:
         self.send_response(reply.status)

@@ -1,5 +1,6 @@
 """The server under the doubles: what the switches do, seen by a plain HTTP client."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
@@ -101,6 +102,16 @@ def test_a_torn_request_is_not_carried_out(echo: Echo) -> None:
         echo.post(b"x" * 10_000_000)
     assert not echo.done
     assert echo.post(b"x") == b"200 x"
+
+
+@pytest.mark.parametrize("how", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+def test_what_a_dying_client_has_begun_to_send_is_not_carried_out(echo: Echo, how: str) -> None:
+    url = urlsplit(echo.url)
+    with socket.create_connection((url.hostname, url.port)) as client:
+        client.sendall(f"POST /a HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n5\r\nabc".encode())
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000) == b""
+    assert not echo.done
 
 
 def test_a_defect_of_a_double_is_told_from_a_fault(echo: Echo) -> None:

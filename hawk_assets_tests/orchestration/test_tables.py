@@ -329,22 +329,22 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_a_whole_file_or_none(place: Place) -> None:
     for delay in (0.0, 0.02):
-        root = tmp_path / str(delay)
+        root = f"{place.root}/{delay}"
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, root], stdout=subprocess.PIPE, text=True
         ) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
             time.sleep(delay)
             writer.send_signal(signal.SIGKILL)
-        tables = Tables(str(root))
+        tables = Tables(root)
         for month in tables.months(("x",)):
             assert tables.rows(("x",), month) == 300_000
             assert len(tables.read(("x",), pd.DatetimeIndex([month]))) == 300_000
-        visible = [p.name for p in root.glob("**/*") if not p.name.startswith(".")]
-        assert set(visible) <= {"x", "2020-01-01.parquet"}
+    visible = {path for path in place.files() if not path.rpartition("/")[2].startswith(".")}
+    assert visible <= {f"{delay}/x/2020-01-01.parquet" for delay in (0.0, 0.02)}
 
 
 def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(
@@ -394,3 +394,25 @@ def test_a_write_to_a_folder_that_fails_leaves_nothing_behind(tmp_path: Path) ->
     with pytest.raises(StorageError, match=r"cannot write"):
         store(tables, states(over=MONTHS[:1]), MONTHS[:1])
     assert os.listdir(Path(tables.root, *KEY)) == ["2020-01-01.parquet"]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_months_of_a_bucket_are_written_and_read_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    over = pd.date_range("2019-01-01", "2020-04-01", freq="MS")
+    with gcs_server("desk") as gcs:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        tables, written = Tables("gs://desk"), states(over=over)
+        store(tables, written, over)
+        held = [gcs.faults.stall(60, match=rf"{method} .*/b/desk/o") for _ in over]
+        acts = {
+            "POST": lambda: store(tables, written, over),
+            "GET": lambda: pd.testing.assert_frame_equal(tables.read(KEY, over), written),
+        }
+        worker = threading.Thread(target=acts[method])
+        worker.start()
+        assert all([fault.hit.wait(20) for fault in held])
+        gcs.faults.clear()
+        worker.join()
+        pd.testing.assert_frame_equal(tables.read(KEY, over), written)
