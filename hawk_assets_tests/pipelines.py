@@ -1,7 +1,7 @@
 """A small desk on a folder of its own: prices in one file, quick models, Dagster as in production.
 
 Everything is real: the file is read as a user's would be, the runs are stored as ``dagster.yaml``
-says, and the tables are Parquet below ``storage``.
+says, and the tables are Parquet below ``storage``, or in a bucket.
 """
 
 import os
@@ -116,7 +116,9 @@ class Desk:
 
     def tables(self) -> dict[Key, pd.DataFrame]:
         """Everything stored, whole."""
-        return stored(self.settings.storage)
+        store = self.pipeline.tables
+        months = {key: store.months(key) for key in self.pipeline.outputs}
+        return {key: store.read(key, found) for key, found in months.items() if len(found)}
 
     def files(self) -> dict[tuple[str, str], tuple[int, bytes]]:
         """When each file was last written, and its bytes; by table and month."""
@@ -137,18 +139,21 @@ class Desk:
 @contextmanager
 def open_desk(
     folder: Path,
-    prices: pd.DataFrame,
+    prices: pd.DataFrame | None,
     last: str,
     first: str = "2015-01",
     models: Sequence[TradingModel] = MODELS,
+    storage: str | None = None,
 ) -> Iterator[Desk]:
-    """A desk on an empty folder.
+    """A desk on an empty folder, or on one that has been worked on.
 
+    :param prices: None: those that the folder has
     :param last: last month of the history
+    :param storage: default: below the folder
     """
     settings = Settings(
         market_data=str(folder / "prices.parquet"),
-        storage=str(folder / "storage"),
+        storage=storage or str(folder / "storage"),
         start=pd.Timestamp(f"{first}-01"),
         end=pd.Timestamp(f"{last}-01"),
         dagster_home=folder / "dagster",
@@ -157,7 +162,8 @@ def open_desk(
         patch.setenv("DAGSTER_HOME", "")
         with open_instance(settings.dagster_home) as instance:
             desk = Desk(settings, _pipeline(settings, models), instance)
-            desk.feed(prices)
+            if prices is not None:
+                desk.feed(prices)
             yield desk
 
 
