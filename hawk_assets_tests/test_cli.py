@@ -14,6 +14,8 @@ import pytest
 
 from hawk_assets import cli
 from hawk_assets.models import discover, rsi
+from hawk_assets_tests.doubles.faults import Faults, Reply, Request, error_reply, serve
+from hawk_assets_tests.doubles.gcs import Gcs
 from hawk_assets_tests.pipelines import ragged_prices
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
@@ -148,6 +150,40 @@ def test_a_setting_that_cannot_be_used_is_refused(
 def test_a_storage_that_cannot_be_written_is_refused(hawk: Hawk) -> None:
     said = hawk("backfill", "--select", "market_data", HAWK_STORAGE="prices.parquet/storage")
     assert "HAWK_STORAGE" in said.is_refused()
+
+
+@pytest.mark.parametrize(
+    ("root", "says", "env"),
+    [
+        ("gs://nowhere/x", "bucket does not exist. Correct HAWK_STORAGE, or make the bucket", {}),
+        ("gs://desk/x", "no access. Give the account the role Storage Object User", {}),
+        ("gs:/desk/x", "HAWK_STORAGE='gs:/desk/x' is neither a folder nor gs://bucket/prefix", {}),
+        ("gs://desk/x", "no credentials for Google Cloud", {"STORAGE_EMULATOR_HOST": ""}),
+        (
+            "gs://desk/x",
+            "SERVICE_ACCOUNT_JSON is not JSON",
+            {"STORAGE_EMULATOR_HOST": "", "SERVICE_ACCOUNT_JSON": "key.json"},
+        ),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_refused_with_the_remedy(
+    hawk: Hawk, monkeypatch: pytest.MonkeyPatch, root: str, says: str, env: dict[str, str]
+) -> None:
+    for name in ("SERVICE_ACCOUNT_JSON", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    env = {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": "nothing here", "HAWK_STORAGE": root, **env}
+
+    def no_access(request: Request) -> Reply:
+        return (
+            error_reply(403, "no access", "forbidden") if "/desk" in request.path else gcs(request)
+        )
+
+    gcs = Gcs()
+    with serve(no_access, Faults()) as url:
+        for command in (["backfill", "--select", "market_data"], ["show"]):
+            said = hawk(*command, **{"STORAGE_EMULATOR_HOST": url, **env}).is_refused()
+            assert says in said
+            assert "HAWK_STORAGE" in said or "SERVICE_ACCOUNT_JSON" in said
 
 
 def test_what_the_command_does_not_know_is_refused_with_what_it_does(hawk: Hawk) -> None:
