@@ -161,7 +161,7 @@ def test_a_storage_that_cannot_be_written_is_refused(hawk: Hawk) -> None:
         ("gs://desk/x", "no credentials for Google Cloud", {"STORAGE_EMULATOR_HOST": ""}),
         (
             "gs://desk/x",
-            "SERVICE_ACCOUNT_JSON is not JSON",
+            "SERVICE_ACCOUNT_JSON is not the JSON of",
             {"STORAGE_EMULATOR_HOST": "", "SERVICE_ACCOUNT_JSON": "key.json"},
         ),
     ],

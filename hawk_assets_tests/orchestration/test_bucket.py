@@ -152,7 +152,7 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_an_emulator_credentials_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", "not JSON")
-    with pytest.raises(SettingsError, match="SERVICE_ACCOUNT_JSON is not JSON"):
+    with pytest.raises(SettingsError, match="SERVICE_ACCOUNT_JSON is not the JSON of"):
         Bucket("desk", "").write("x", NEW)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -10,6 +12,7 @@ import google.auth.jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from dagster_gcp import BigQueryResource, GCSResource
 from google.auth.credentials import with_scopes_if_required
 from google.auth.transport.requests import Request as Transport
 
@@ -25,7 +28,7 @@ AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the URI
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that nobody has logged in from, and that is not Google's."""
     for name in ("SERVICE_ACCOUNT_JSON", "GOOGLE_APPLICATION_CREDENTIALS"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
 
@@ -73,7 +76,41 @@ def token() -> str:
 def test_the_text_of_a_key_is_enough(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", key)
     assert token() == f"for {ACCOUNT}"
-    assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
+    assert token() == f"for {ACCOUNT}"  # also for the next client
+
+
+def test_clients_that_look_for_themselves_find_the_same(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_ACCOUNT_JSON", key)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "desk")
+    find_credentials()
+    with BigQueryResource().get_client() as warehouse:
+        clients = [GCSResource().get_client(), warehouse]
+    assert [client._credentials.service_account_email for client in clients] == [ACCOUNT] * 2
+    path = os.environ["GOOGLE_APPLICATION_CREDENTIALS"]
+    assert Path(path).read_text() == key
+    assert Path(path).resolve().parts[1].startswith("memfd:")  # on no disk
+    assert not Path(path).stat().st_mode & 0o077
+
+
+def test_a_process_that_inherits_them_has_its_own(key: str) -> None:
+    child = (
+        "import os; from hawk_assets.orchestration.credentials import find_credentials; "
+        "print(find_credentials().service_account_email, "
+        "os.environ['GOOGLE_APPLICATION_CREDENTIALS'])"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", child],
+        env={
+            **os.environ,
+            "SERVICE_ACCOUNT_JSON": key,
+            "GOOGLE_APPLICATION_CREDENTIALS": "/proc/1/fd/999",
+        },
+        text=True,
+    )
+    assert said.startswith(f"{ACCOUNT} /proc/")
+    assert "/proc/1/" not in said
 
 
 def test_a_file_is_enough_and_the_text_goes_before_it(
@@ -88,26 +125,26 @@ def test_a_file_is_enough_and_the_text_goes_before_it(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    "text",
     [
-        ("/secrets/key.json", "is not JSON"),
-        ('{"private_key": "hush', "is not JSON"),
-        ('["hush"]', "is not the key of a service account: it is not a JSON object"),
-        ('{"type": "authorized_user", "refresh_token": "hush"}', "is not the key of a service acc"),
-        (
-            json.dumps({"client_email": "a", "token_uri": "b", "private_key": "hush"}),
-            "is not the key of a service account",
-        ),
+        "/secrets/hush.json",
+        '{"private_key": "hush',
+        '["hush"]',
+        '"hush"',
+        '{"type": "authorized_user", "refresh_token": "hush"}',
+        '{"type": "service_account", "private_key": "hush"}',
+        '{"type": "service_account", "client_email": "a", "token_uri": "b", "private_key": "hush"}',
     ],
 )
 def test_a_text_that_is_no_key_is_refused_and_not_repeated(
-    text: str, says: str, monkeypatch: pytest.MonkeyPatch
+    text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", text)
-    with pytest.raises(SettingsError, match=f"^SERVICE_ACCOUNT_JSON {says}") as caught:
+    match = "^SERVICE_ACCOUNT_JSON is not the JSON of a service account's key"
+    with pytest.raises(SettingsError, match=match) as caught:
         find_credentials()
     assert "hush" not in str(caught.value)
-    assert "/secrets" not in str(caught.value)
+    assert "put the path of the file into GOOGLE_APPLICATION_CREDENTIALS" in str(caught.value)
 
 
 def test_a_file_that_is_no_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
