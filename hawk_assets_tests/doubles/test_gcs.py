@@ -3,12 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster_gcp.gcs import GCSResource
 from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
@@ -212,18 +212,38 @@ def test_pyarrow_reads_writes_lists_and_moves(gcs: Gcs) -> None:
         files.open_output_stream("nowhere/x").close()
 
 
+COMPUTE_LOGS = """
+compute_logs:
+  module: dagster_gcp.gcs.compute_log_manager
+  class: GCSComputeLogManager
+  config: {bucket: desk, prefix: logs, local_dir: LOCAL, upload_interval: 10}
+telemetry: {enabled: false}
+"""
+
+
+@dg.op
+def talk() -> None:
+    sys.stdout.write("what the step printed\n")
+    sys.stdout.flush()
+
+
 def test_dagster_keeps_compute_logs(gcs: Gcs, tmp_path: Path) -> None:
-    manager = GCSComputeLogManager("desk", str(tmp_path / "local"), prefix="logs")
-    with manager.capture_logs(["run", "compute_logs", "step"]):
-        print("what the step printed", flush=True)  # noqa: T201
-    assert "logs/storage/run/compute_logs/step.out" in gcs.objects("desk")
-    shutil.rmtree(tmp_path / "local")  # as on another machine
-    read = manager.get_log_data_for_type(
-        ["run", "compute_logs", "step"], ComputeIOType.STDOUT, 0, None
-    )
-    assert b"what the step printed" in (read[0] or b"")
-    manager.delete_logs(prefix=["run"])
-    assert not gcs.objects("desk")
+    settings = COMPUTE_LOGS.replace("LOCAL", str(tmp_path / "local"))
+    (tmp_path / "dagster.yaml").write_text(settings)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = dg.GraphDefinition("talking", node_defs=[talk]).execute_in_process(instance=instance)
+        (name,) = [name for name in gcs.objects("desk") if name.endswith(".out")]
+        key = [run.run_id, "compute_logs", Path(name).stem]
+        assert name == f"logs/storage/{'/'.join(key)}.out"
+        shutil.rmtree(tmp_path / "local")  # as on another machine
+        manager = instance.compute_log_manager
+        read = manager.get_log_data(key)
+        assert read.stdout == b"what the step printed\n"
+        manager.delete_logs(prefix=key[:1])
+        assert not gcs.objects("desk")
+
+
+def test_a_bucket_of_compute_logs_must_be_there_at_the_start(gcs: Gcs, tmp_path: Path) -> None:
     with pytest.raises(dg._check.CheckError):
         GCSComputeLogManager("nowhere", str(tmp_path))
 
