@@ -1,9 +1,9 @@
 """The figures on each materialisation: numbers, so that the UI plots them over the months."""
 
+import math
 from collections.abc import Mapping
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
@@ -26,11 +26,13 @@ def describe(
     :param months: the months it was made for
     """
     month = month_starts(frame[output.date_column])
-    figures: dict[str, pd.Series] = {"rows": frame.groupby(month).size()}
+    by_month = frame.groupby(month)
+    figures: dict[str, pd.Series] = {"rows": by_month.size()}
     if "date" in frame:
-        figures["sessions"] = frame.groupby(month)["date"].nunique()
+        figures["sessions"] = by_month["date"].nunique()
     if "ticker" in frame:
-        figures["tickers"] = frame.groupby(month)["ticker"].nunique()
+        figures["tickers"] = by_month["ticker"].nunique()
+    described: dict[pd.Timestamp, Figures] = {m: dict.fromkeys(figures, 0) for m in months}
     if output.schema.name in ("insights", "combined_insights"):
         figures |= _exposure(frame)
     if output.schema.name == "performance_timeseries":
@@ -48,16 +50,11 @@ def describe(
         figures["gross_return"] = frame.groupby("month")["gross_return"].sum()
         netted = frame[frame["model"] == NETTING]
         figures["netting"] = netted.groupby("month")["gross_weight"].sum()
-    table = pd.DataFrame(figures).reindex(months)
-    counts = {"rows": 0, "sessions": 0, "tickers": 0}
-    return {
-        m: {
-            name: (int(value) if name in counts or name == "models_with_weight" else value)
-            for name, value in (counts | row.dropna().to_dict()).items()
-            if name in table.columns and (isinstance(value, str) or np.isfinite(value))
-        }
-        for m, row in table.iterrows()
-    }
+    for name, values in figures.items():
+        for m, value in values.items():
+            if m in described and (isinstance(value, str) or math.isfinite(value)):
+                described[m][name] = value
+    return described
 
 
 def attach(
@@ -92,6 +89,6 @@ def _returns(frame: pd.DataFrame, month: pd.DatetimeIndex) -> dict[str, pd.Serie
     grouped = frame.groupby(month)
     return {
         "portfolio_value": grouped["portfolio_value"].last(),
-        "return": grouped["daily_return"].apply(lambda r: float(np.prod(1 + r) - 1)),
+        "return": (1 + frame["daily_return"]).groupby(month).prod() - 1,
         "drawdown": grouped["drawdown"].min(),
     }

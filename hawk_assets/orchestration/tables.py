@@ -117,7 +117,7 @@ class Tables:
         """
 
         def load(month: pd.Timestamp) -> pa.Table | None:
-            return self._get(key, month, lambda file: file.read(columns=columns))
+            return self._get(key, month, lambda file: file.read(columns, use_threads=False))
 
         loaded = list(zip(months, self._each(load, months), strict=True))
         absent = [month for month, part in loaded if part is None]
@@ -181,7 +181,7 @@ class Tables:
         pq.write_table(
             table,
             sink,
-            compression="zstd",
+            compression="snappy",
             use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
             write_statistics=False,
             write_page_checksum=True,
