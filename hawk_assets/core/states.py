@@ -60,8 +60,10 @@ def volatility(close: Array) -> Array:
     out = np.full(close.shape, np.nan)
     if len(close) > VOL_BARS:
         returns = np.diff(np.log(close))
-        windows = np.lib.stride_tricks.sliding_window_view(returns, VOL_BARS)
-        out[VOL_BARS:] = windows.std(axis=1, ddof=1)
+        # Sums of whole shifted arrays: the same steps for every value, in half the time of windows.
+        shifted = [returns[k : len(returns) - VOL_BARS + 1 + k] for k in range(VOL_BARS)]
+        mean = sum(shifted) / VOL_BARS
+        out[VOL_BARS:] = np.sqrt(sum((x - mean) ** 2 for x in shifted) / (VOL_BARS - 1))
     return out
 
 
@@ -93,28 +95,36 @@ def build_states(
     if not ascending.all():
         market_data = market_data.iloc[np.lexsort((codes, dates))]
         return build_states(model, market_data, months, commitments)
-    columns = dict.fromkeys(["close", *model.inputs])
-    inputs = {c: market_data[c].to_numpy(np.float64) for c in columns}
-    valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
+    # A radix sort, which NumPy keeps for short integers, brings each ticker's rows together.
+    by_ticker = np.argsort(codes.astype(np.min_scalar_type(len(tickers))), kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(tickers)))
     wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
+    dates, codes, wanted = dates[by_ticker], codes[by_ticker], wanted[by_ticker]
+    columns = dict.fromkeys(["close", *model.inputs])
+    inputs = {c: market_data[c].to_numpy(np.float64)[by_ticker] for c in columns}
+    valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
     none = Reports.none() if model.reports else None
     nothing = _compute(model, {c: v[:0] for c, v in inputs.items()}, dates[:0], none)
     features = {name: np.full(len(dates), np.nan) for name in ["vol_63", *nothing]}
     years = _year_edges(months, months_covering(bars_needed(model)))
-    # A radix sort, which NumPy keeps for short integers, brings each ticker's rows together.
-    by_ticker = np.argsort(codes.astype(np.min_scalar_type(len(tickers))), kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(tickers)))
-    for ticker, rows in zip(tickers, np.split(by_ticker, ends[:-1]), strict=False):
-        if wanted[rows].any():
-            rows = rows[valid[rows]]
+    for ticker, begin, end in zip(tickers, np.append(0, ends), ends, strict=False):
+        if wanted[begin:end].any():
+            rows = begin + np.flatnonzero(valid[begin:end])
             bars = {c: v[rows] for c, v in inputs.items()}
             reports = reports_of(str(ticker), commitments) if model.reports else None
             for name, array in _features(model, bars, dates[rows], years, reports, ticker).items():
                 features[name][rows] = array
-    keep = np.flatnonzero(wanted)
-    states = {"date": dates, "ticker": np.asarray(tickers, object)[codes], "close": inputs["close"]}
-    rounded = {name: round_significant(array[keep]) for name, array in features.items()}
-    return pd.DataFrame({name: array[keep] for name, array in states.items()} | rounded)
+    back = np.empty_like(by_ticker)
+    back[by_ticker] = np.arange(len(by_ticker))
+    keep = back[wanted[back]]
+    states = {
+        "date": dates[keep],
+        "ticker": np.asarray(tickers, object)[codes[keep]],
+        "close": inputs["close"][keep],
+    }
+    return pd.DataFrame(
+        states | {name: round_significant(array[keep]) for name, array in features.items()}
+    )
 
 
 def _compute(
@@ -177,7 +187,9 @@ def _features(
                     f"{model.name}: feature {name!r} of {ticker} in {str(new_year)[:4]} has shape "
                     f"{array.shape}, not one value per bar; return arrays as long as the bars"
                 )
-            out.setdefault(name, np.full(len(dates), np.nan))[start:stop] = array
+            if name not in out:
+                out[name] = np.full(len(dates), np.nan)
+            out[name][start:stop] = array
     for name, array in out.items():
         if (infinite := np.isinf(array)).any():
             when = pd.Timestamp(dates[int(np.argmax(infinite))])

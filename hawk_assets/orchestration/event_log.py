@@ -7,9 +7,11 @@ in processes that have ``DAGSTER_EVENT_BATCH_SIZE`` set.
 """
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from itertools import groupby
+from tempfile import NamedTemporaryFile
 from threading import RLock
 from typing import Any
 
@@ -109,6 +111,17 @@ def _planned_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
     return [check | {"partition": p} for p in (subset.get_partition_keys() if subset else [None])]
 
 
+def _create(path: str, content: bytes) -> bool:
+    """Make a file appear whole, unless another process has made it meanwhile."""
+    with NamedTemporaryFile(dir=os.path.dirname(path), suffix=".new") as file:
+        file.write(content)
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+            return True
+    return False
+
+
 class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     """SQLite: a database per run, and an index of asset events across runs.
 
@@ -120,6 +133,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
         self._found: set[tuple[str, str]] = set()
+        self._blank = b""
         super().__init__(*args, **kwargs)
         # A batch writes to the database of its run within the transaction of the index.
         self._db_lock = RLock()
@@ -166,6 +180,16 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as conn, conn.begin():
                 yield conn
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        """A new database is a copy of the first: Alembic takes longer than a small run's events."""
+        path = str(engine.url.database)
+        is_new = not os.path.exists(path)
+        if not (is_new and self._blank and _create(path, self._blank)):
+            super()._initdb(engine, for_index_shard)
+        if is_new and not self._blank:
+            with closing(sqlite3.connect(path)) as conn:
+                self._blank = conn.serialize()
 
     def _engine(self, shard: str) -> Engine:
         """The engine of a database, its one connection open; the one not used longest is closed."""
