@@ -1,8 +1,8 @@
 """What a backfill and a refresh cost, and where the time goes: ``make bench``.
 
-Every figure is from this machine, in one sitting; compare the ratios, not the seconds. The full
-backfill runs through Dagster as ``hawk backfill`` does; beside it the same pure functions in a
-plain loop, and the same tables written and read without Dagster. What is left is bookkeeping.
+Every figure is from this machine, in one sitting; compare the ratios, not the seconds. The pure
+functions run in a plain loop, their tables are written and read without Dagster, and then the full
+backfill runs through Dagster as ``hawk backfill`` does. What is left of it is bookkeeping.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +30,7 @@ from hawk_assets.core.sessions import sessions_of
 from hawk_assets.core.states import build_states
 from hawk_assets.models import discover
 from hawk_assets.orchestration.partitions import monthly, months_of
-from hawk_assets.orchestration.plan import Output, plan
+from hawk_assets.orchestration.plan import plan
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.orchestration.tables import Tables
 from hawk_assets.simulation.metrics import build_metrics
@@ -39,8 +41,6 @@ from hawk_assets.sources.sample import SampleMarket
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
 REPOSITORY = Path(__file__).parents[1]
-
-
 CHEAP = (
     "adx_trend_20_50_14",
     "bollinger_20_2",
@@ -55,57 +55,83 @@ CHEAP = (
 )
 
 
+@dataclass(frozen=True)
+class Market:
+    """The market of the settings, as files that ``hawk`` reads; the last session comes in late.
+
+    :param folder: for these files and for what ``hawk`` makes of them
+    """
+
+    settings: Settings
+    folder: Path
+    prices: pd.DataFrame
+    reports: pd.DataFrame
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path) -> "Market":
+        source = open_source(settings.market_data, settings.start, None, settings.commitments)
+        span = (settings.start, pd.Timestamp("2100-01-01"))
+        reports = source.fetch_commitments_of_traders(*span)
+        return cls(settings, folder, source.fetch_market_data(*span), reports)
+
+    @cached_property
+    def last(self) -> pd.Timestamp:
+        return self.prices["date"].max()
+
+    @cached_property
+    def months(self) -> pd.DatetimeIndex:
+        keys = monthly(self.settings.start, self.settings.end).get_partition_keys()
+        return months_of(list(keys))
+
+    def before(self) -> pd.DataFrame:
+        """All sessions but the last."""
+        return self.prices[self.prices["date"] < self.last]
+
+    def hawk(
+        self, name: str, prices: pd.DataFrame, start: pd.Timestamp, *command: str
+    ) -> tuple[float, float, int, str]:
+        """Run the command on a home of that name.
+
+        :return: wall seconds, CPU seconds, peak megabytes and what it printed
+        """
+        home, files = self.folder / name, [self.folder / f"{f}.parquet" for f in ("bars", "cot")]
+        for file, frame in zip(files, (prices, self.reports), strict=True):
+            frame.to_parquet(file)
+        env = os.environ | {
+            "HAWK_MARKET_DATA": str(files[0]),
+            "HAWK_COMMITMENTS": str(files[1]) if len(self.reports) else "",
+            "HAWK_STORAGE": str(home / "storage"),
+            "HAWK_START": f"{start:%Y-%m-%d}",
+            "DAGSTER_HOME": str(home / "dagster"),
+        }
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        done = subprocess.run([HAWK, *command], env=env, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode:
+            raise SystemExit(f"hawk {' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return seconds, cpu, after.ru_maxrss // 1024, done.stdout
+
+
 def main() -> None:
-    settings = Settings.from_env()
-    per_model(settings)
-    many_tickers(settings)
+    many_tickers()
     with tempfile.TemporaryDirectory() as folder:
-        prices = Path(folder, "prices.parquet")
-        everything = open_source(settings.market_data, settings.start, None).fetch_market_data(
-            settings.start, pd.Timestamp("2100-01-01")
-        )
-        last, first = everything["date"].max(), everything["date"].min()
-        everything[everything["date"] < last].to_parquet(prices)
-        say(f"{everything['ticker'].nunique()} tickers, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
-        months = backfill(Path(folder, "full"), prices, settings)
-        plain(Path(folder, "plain"), everything[everything["date"] < last], settings, months)
-        stock(Path(folder), prices, settings)
-        everything.to_parquet(prices)
-        refresh(Path(folder, "full"), prices, settings, "all of it")
-        short = pd.Timestamp(last.year - 4, 1, 1)
-        shorter = Settings(None, "", short, settings.end, Path(folder))
-        everything[(everything["date"] < last) & (everything["date"] >= short)].to_parquet(prices)
-        hawk(Path(folder, "short"), prices, shorter, "backfill")
-        everything[everything["date"] >= short].to_parquet(prices)
-        refresh(Path(folder, "short"), prices, shorter, "five years")
+        market = Market.of(Settings.from_env(), Path(folder))
+        tickers, first = market.prices["ticker"].nunique(), market.prices["date"].min()
+        say(f"\n{tickers} tickers, {first:%Y-%m-%d} to {market.last:%Y-%m-%d}")
+        for section in (functions, backfill, refresh, event_log):
+            section(market)
 
 
-def per_model(settings: Settings) -> None:
-    """CPU seconds of each model's states and insights for the whole history."""
-    source = open_source(settings.market_data, settings.start, None)
-    span = (settings.start, pd.Timestamp("2100-01-01"))
-    market_data, reports = (
-        source.fetch_market_data(*span),
-        source.fetch_commitments_of_traders(*span),
-    )
-    months = months_of(list(monthly(settings.start, settings.end).get_partition_keys()))
-    say(f"CPU seconds per model, {len(market_data)} bars: states (features), insights (signal)")
-    for name, model in discover().items():
-        began = time.process_time()
-        states = build_states(model, market_data, months, reports)
-        featured = time.process_time()
-        build_insights(model, states, months)
-        say(f"    {name:<32}{featured - began:6.2f}{time.process_time() - featured:8.2f}")
-
-
-def many_tickers(settings: Settings) -> None:
-    """The features of ten TA-Lib models on 20 years of 125, 250 and 500 tickers, one core."""
+def many_tickers() -> None:
+    """The states of ten TA-Lib models on 20 years of 125 and 500 tickers, one core."""
     months = pd.date_range("2006-01-01", "2025-12-01", freq="MS")
     one = SampleMarket(months[0], pd.Timestamp("2026-01-01")).fetch_market_data(
         months[0], pd.Timestamp("2026-01-01")
     )
-    say("\nstates of ten TA-Lib models, 20 years")
-    for copies in (5, 10, 20):
+    say("states of ten TA-Lib models, 20 years")
+    for copies in (5, 20):
         many = pd.concat(
             [one.assign(ticker=one["ticker"] + f"_{i}") for i in range(copies)], ignore_index=True
         ).sort_values(["date", "ticker"], ignore_index=True)
@@ -119,144 +145,156 @@ def many_tickers(settings: Settings) -> None:
         )
 
 
-def backfill(home: Path, prices: Path, settings: Settings) -> int:
-    """The whole history through Dagster."""
-    seconds, cpu, memory, text = hawk(home, prices, settings, "backfill")
-    made = sum(int(n) for n in re.findall(r"(\d+) months made", text))
-    cost = f"{seconds:.1f} s wall, {cpu:.1f} s CPU, {memory} MB"
-    say(f"\nfull backfill, {made} months of tables: {cost}")
-    for line in text.splitlines():
-        say(f"    {line}")
-    return made
-
-
-def plain(home: Path, market_data: pd.DataFrame, settings: Settings, made: int) -> None:
-    """The same numbers without Dagster: compute alone, then Parquet alone."""
-    months = months_of(list(monthly(settings.start, settings.end).get_partition_keys()))
-    models, outputs = discover(), plan(discover(), SimulationParameters(), AggregationParameters())
-    tables: dict[tuple[str, ...], pd.DataFrame] = {("market_data",): market_data}
+def functions(market: Market) -> None:
+    """CPU seconds of the pure functions in a plain loop, and of their tables as Parquet."""
+    prices, months = market.before(), market.months
+    simulation, aggregation = SimulationParameters(), AggregationParameters()
+    tables: dict[tuple[str, ...], pd.DataFrame] = {("market_data",): prices}
     spent: dict[str, float] = {}
 
-    def timed(stage: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        began = time.perf_counter()
-        frame = make()
-        spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - began
-        return frame
+    def timed(stage: str, key: tuple[str, ...], make: Callable[[], pd.DataFrame]) -> float:
+        began = time.process_time()
+        tables[key] = make()
+        seconds = time.process_time() - began
+        spent[stage] = spent.get(stage, 0.0) + seconds
+        return seconds
 
-    simulation, aggregation = SimulationParameters(), AggregationParameters()
+    def account(stage: str, name: str, book: tuple[str, ...], *keys: tuple[str, ...]) -> float:
+        return timed(
+            stage,
+            keys[0],
+            lambda: simulate(name, tables[book], prices, months, None, simulation),
+        ) + timed(stage, keys[1], lambda: build_metrics(name, tables[keys[0]], months, None))
+
+    say("\nCPU seconds per model: states (features), insights (signal), performance")
+    models = discover()
     for name, model in models.items():
-        states = timed("model_states", lambda m=model: build_states(m, market_data, months))
-        insights = timed("insights", lambda m=model, s=states: build_insights(m, s, months))
-        account = timed(
-            "performance",
-            lambda n=name, i=insights: simulate(n, i, market_data, months, None, simulation),
+        states, insights = ("model_states", name), ("insights", name)
+        performance = ("performance_timeseries", name), ("performance_metrics", name)
+        seconds = (
+            timed(
+                "model_states",
+                states,
+                lambda m=model: build_states(m, prices, months, market.reports),
+            ),
+            timed(
+                "insights",
+                insights,
+                lambda m=model, s=states: build_insights(m, tables[s], months),
+            ),
+            account("performance", name, insights, *performance),
         )
-        figures = timed("performance", lambda n=name, a=account: build_metrics(n, a, months, None))
-        tables |= {("model_states", name): states, ("insights", name): insights}
-        tables |= {
-            ("performance_timeseries", name): account,
-            ("performance_metrics", name): figures,
-        }
-    performance = {n: tables["performance_timeseries", n] for n in models}
-    weights = timed(
+        say(f"    {name:<32}" + "".join(f"{value:8.2f}" for value in seconds))
+    records = {name: tables["performance_timeseries", name] for name in models}
+    timed(
         "weights",
-        lambda: build_weights(performance, months, None, aggregation, clarabel_solver.solve),
+        ("weights",),
+        lambda: build_weights(records, months, None, aggregation, clarabel_solver.solve),
     )
-    sessions = sessions_of(market_data["date"])
-    opinions = {n: tables["insights", n] for n in models}
-    book = timed(
+    timed(
         "combined_insights",
-        lambda: combine_insights(weights, opinions, sessions, months, aggregation)[0],
+        ("combined_insights",),
+        lambda: combine_insights(
+            tables["weights",],
+            {name: tables["insights", name] for name in models},
+            sessions_of(prices["date"]),
+            months,
+            aggregation,
+        )[0],
     )
-    account = timed(
+    account(
         "combined_performance",
-        lambda: simulate("combined", book, market_data, months, None, simulation),
+        "combined",
+        ("combined_insights",),
+        ("combined_performance",),
+        ("combined_metrics",),
     )
-    figures = timed(
-        "combined_performance", lambda: build_metrics("combined", account, months, None)
-    )
-    tables |= {("weights",): weights, ("combined_insights",): book}
-    tables |= {("combined_performance",): account, ("combined_metrics",): figures}
-    say(f"\nthe same functions in a plain loop: {sum(spent.values()):.1f} s")
-    for stage, seconds in spent.items():
-        say(f"    {stage:<22}{seconds:6.1f} s")
-    write, read = _parquet(home, tables, outputs, months)
-    say(
-        f"\nthe same tables written and read without Dagster: {write:.1f} s and {read:.1f} s, "
-        f"{1e3 * write / made:.2f} ms and {1e3 * read / made:.2f} ms a month"
-    )
+    say(f"\nall of them: {sum(spent.values()):.1f} s CPU")
+    for stage, total in spent.items():
+        say(f"    {stage:<22}{total:6.1f} s")
+    count = len(tables) * len(months)
+    write, read = (1e3 * s / count for s in _parquet(market.folder / "plain", tables, months))
+    say(f"their tables as Parquet: write {write:.2f} ms, read {read:.2f} ms CPU a month of a table")
 
 
 def _parquet(
-    home: Path,
-    frames: dict[tuple[str, ...], pd.DataFrame],
-    outputs: dict[tuple[str, ...], Output],
-    months: pd.DatetimeIndex,
+    home: Path, frames: dict[tuple[str, ...], pd.DataFrame], months: pd.DatetimeIndex
 ) -> tuple[float, float]:
+    """CPU seconds of writing and of reading."""
+    outputs = plan(discover(), SimulationParameters(), AggregationParameters())
     tables = Tables(str(home))
-    began = time.perf_counter()
+    began = time.process_time()
     for key, frame in frames.items():
         output = outputs[key]
         schema = arrow_schema(output.schema, frame.columns)
         tables.write(key, frame, months, schema, output.date_column)
-    written = time.perf_counter()
+    written = time.process_time()
     for key in frames:
         tables.read(key, months)
-    return written - began, time.perf_counter() - written
+    return written - began, time.process_time() - written
 
 
-def stock(folder: Path, prices: Path, settings: Settings) -> None:
-    """A year and a half, with our event log and with Dagster's own, side by side."""
-    keys = monthly(settings.start, settings.end).get_partition_keys()
-    span = ["--from", keys[0], "--to", keys[min(17, len(keys) - 1)]]
-    seconds = {}
-    for name in ("ours", "stock"):
-        home = folder / name
-        config = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
-        if name == "stock":
-            del config["event_log_storage"]
-        (home / "dagster").mkdir(parents=True)
-        (home / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(config))
-        seconds[name], _, _, text = hawk(home, prices, settings, "backfill", *span)
-    made = sum(int(n) for n in re.findall(r"(\d+) months made", text))
+def backfill(market: Market) -> None:
+    """The whole history through Dagster."""
+    start = market.settings.start
+    seconds, cpu, memory, text = market.hawk("full", market.before(), start, "backfill")
     say(
-        f"\n{made} months of tables with the batched event log {seconds['ours']:.1f} s, with "
-        f"Dagster's own {seconds['stock']:.1f} s, process start included: "
-        f"{seconds['stock'] / seconds['ours']:.1f} times as long"
+        f"\nfull backfill, {_made(text)} months of tables: {seconds:.1f} s wall, {cpu:.1f} s CPU, "
+        f"{memory} MB"
     )
+    _quote(text)
 
 
-def refresh(home: Path, prices: Path, settings: Settings, history: str) -> None:
-    """One new session, process start included."""
-    seconds, cpu, memory, text = hawk(home, prices, settings, "refresh")
+def refresh(market: Market) -> None:
+    """One new session, process start included: on all of the history, and on five years of it."""
+    _refresh(market, "full", market.settings.start, "all of the history")
+    short = pd.Timestamp(market.last.year - 4, 1, 1)
+    prices = market.before()
+    market.hawk("short", prices[prices["date"] >= short], short, "backfill")
+    _refresh(market, "short", short, "five years")
+
+
+def _refresh(market: Market, home: str, start: pd.Timestamp, history: str) -> None:
+    prices = market.prices[market.prices["date"] >= start]
+    seconds, cpu, memory, text = market.hawk(home, prices, start, "refresh")
     stages = sum(float(s) for s in re.findall(r"([\d.]+) s$", text, re.MULTILINE))
     say(
         f"\nrefresh of one new session on {history}: {seconds:.1f} s wall, {cpu:.1f} s CPU, "
         f"{memory} MB; {stages:.1f} s of it in the stages, {seconds - stages:.1f} s imports, "
         f"definitions, polling the source and reading the event log"
     )
+    _quote(text)
+
+
+def event_log(market: Market) -> None:
+    """A year, with our event log and with Dagster's own, side by side."""
+    first, last = market.months[0], market.months[:12][-1]
+    span = ["--from", f"{first:%Y-%m-%d}", "--to", f"{last:%Y-%m-%d}"]
+    seconds = {}
+    for name in ("ours", "stock"):
+        home = market.folder / name / "dagster"
+        config = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+        if name == "stock":
+            del config["event_log_storage"]
+        home.mkdir(parents=True)
+        (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+        seconds[name], _, _, text = market.hawk(
+            name, market.before(), market.settings.start, "backfill", *span
+        )
+    say(
+        f"\n{_made(text)} months of tables with the batched event log {seconds['ours']:.1f} s, "
+        f"with Dagster's own {seconds['stock']:.1f} s, process start included: "
+        f"{seconds['stock'] / seconds['ours']:.1f} times as long"
+    )
+
+
+def _made(text: str) -> int:
+    return sum(int(n) for n in re.findall(r"(\d+) months made", text))
+
+
+def _quote(text: str) -> None:
     for line in text.splitlines():
         say(f"    {line}")
-
-
-def hawk(
-    home: Path, prices: Path, settings: Settings, *command: str
-) -> tuple[float, float, int, str]:
-    """Run the command; wall seconds, CPU seconds, peak megabytes and what it printed."""
-    env = os.environ | {
-        "HAWK_MARKET_DATA": str(prices),
-        "HAWK_STORAGE": str(home / "storage"),
-        "HAWK_START": f"{settings.start:%Y-%m-%d}",
-        "DAGSTER_HOME": str(home / "dagster"),
-    }
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([HAWK, *command], env=env, capture_output=True, text=True)
-    seconds = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"hawk {' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, cpu, after.ru_maxrss // 1024, done.stdout
 
 
 def say(text: str) -> None:

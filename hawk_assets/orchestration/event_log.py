@@ -10,8 +10,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import cached_property
 from itertools import groupby
-from tempfile import NamedTemporaryFile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import Any
 
@@ -29,7 +31,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 )
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from hawk_assets.core.errors import SettingsError
 
@@ -112,13 +114,12 @@ def _planned_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
 
 
 def _create(path: str, content: bytes) -> bool:
-    """Make a file appear whole, unless another process has made it meanwhile."""
-    with NamedTemporaryFile(dir=os.path.dirname(path), suffix=".new") as file:
-        file.write(content)
-        file.flush()
-        with suppress(FileExistsError):
-            os.link(file.name, path)
-            return True
+    """Make a file appear whole; not where another process has made it meanwhile."""
+    with suppress(OSError), TemporaryDirectory(dir=os.path.dirname(path)) as folder:
+        new = Path(folder, "new")
+        new.write_bytes(content)
+        os.link(new, path)
+        return True
     return False
 
 
@@ -133,7 +134,6 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
         self._found: set[tuple[str, str]] = set()
-        self._blank = b""
         super().__init__(*args, **kwargs)
         # A batch writes to the database of its run within the transaction of the index.
         self._db_lock = RLock()
@@ -182,14 +182,18 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
                 yield conn
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
-        """A new database is a copy of the first: Alembic takes longer than a small run's events."""
         path = str(engine.url.database)
-        is_new = not os.path.exists(path)
-        if not (is_new and self._blank and _create(path, self._blank)):
+        if for_index_shard or os.path.exists(path) or not _create(path, self._empty):
             super()._initdb(engine, for_index_shard)
-        if is_new and not self._blank:
+
+    @cached_property
+    def _empty(self) -> bytes:
+        """A database without events: Alembic takes longer to make one than a small run to fill."""
+        with TemporaryDirectory() as folder:
+            path = os.path.join(folder, "empty.db")
+            super()._initdb(create_engine(f"sqlite:///{path}", poolclass=NullPool))
             with closing(sqlite3.connect(path)) as conn:
-                self._blank = conn.serialize()
+                return conn.serialize()
 
     def _engine(self, shard: str) -> Engine:
         """The engine of a database, its one connection open; the one not used longest is closed."""

@@ -563,6 +563,15 @@ def test_a_database_is_set_up_as_dagster_sets_it_up(tmp_path: Path) -> None:
     assert described[0][0] == "wal"
 
 
+def test_a_database_that_is_there_already_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    assert event_log._create(str(path), b"ours")
+    assert not event_log._create(str(path), b"theirs")
+    assert not event_log._create(str(tmp_path / "no folder" / "run.db"), b"theirs")
+    assert path.read_bytes() == b"ours"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_event_log_lies_where_dagster_keeps_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
