@@ -29,6 +29,7 @@ from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.core.states import build_states
 from hawk_assets.models import discover
+from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.partitions import monthly, months_of
 from hawk_assets.orchestration.plan import plan
 from hawk_assets.orchestration.settings import Settings
@@ -36,7 +37,7 @@ from hawk_assets.orchestration.tables import Tables
 from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
-from hawk_assets.sources import open_source
+
 from hawk_assets.sources.sample import SampleMarket
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
@@ -69,7 +70,7 @@ class Market:
 
     @classmethod
     def of(cls, settings: Settings, folder: Path) -> "Market":
-        source = open_source(settings.market_data, settings.start, None, settings.commitments)
+        source = build_pipeline(settings=settings).source
         span = (settings.start, pd.Timestamp("2100-01-01"))
         reports = source.fetch_commitments_of_traders(*span)
         return cls(settings, folder, source.fetch_market_data(*span), reports)

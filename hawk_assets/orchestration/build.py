@@ -28,6 +28,7 @@ from hawk_assets.orchestration.plan import SERVICES, STAGES, Key, Output, plan
 from hawk_assets.orchestration.settings import Settings, batch_events
 from hawk_assets.orchestration.source_watch import build_source_sensor
 from hawk_assets.orchestration.tables import Tables
+from hawk_assets.orchestration.warehouse import connect
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
@@ -137,7 +138,11 @@ def build_pipeline(
         "tables": tables,
         "io_manager": ParquetIOManager(tables, outputs),
         "source": open_source(
-            settings.market_data, settings.start, _day_after(settings.end), settings.commitments
+            settings.market_data,
+            settings.start,
+            _day_after(settings.end),
+            settings.commitments,
+            connect=connect,
         ),
         **(resources or {}),
     }

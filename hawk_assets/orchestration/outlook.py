@@ -9,7 +9,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from hawk_assets.core.sessions import key_of
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.plan import Key, Output
-from hawk_assets.orchestration.source_watch import changed_months
+from hawk_assets.orchestration.source_watch import changed_months, watched_months
 from hawk_assets.orchestration.staleness import (
     Flags,
     History,
@@ -69,7 +69,8 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance, changed_code: bool = 
     # Runs first: what one of them makes in between counts as made, not as failed.
     runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     history = read_history(instance, pipeline.outputs, pipeline.months)
-    changed = changed_months(pipeline.source, instance, pipeline.partitions)
+    offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
+    changed = changed_months(offered, instance)
     news = np.isin(pipeline.months, [key_of(month) for month in changed])
     running = {key: its.in_progress(runs) for key, its in history.items()}
     seeds = {}

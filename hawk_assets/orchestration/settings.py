@@ -1,10 +1,13 @@
 """The settings: environment variables, all of them, read in one place.
 
 ========================= ======================================================================
-``HAWK_MARKET_DATA``      where prices come from: a path, folder or glob of Parquet or CSV files;
-                          unset: the built-in sample market
-``HAWK_COMMITMENTS``      weekly commitments of traders for prices of your own: a path, folder or
-                          glob; unset: none, and the models that read them take no position
+``HAWK_MARKET_DATA``      where prices come from: a path, folder or glob of Parquet or CSV files, or
+                          ``bigquery://project/dataset/table``; unset: the built-in sample market
+``HAWK_COMMITMENTS``      weekly commitments of traders for prices of your own: files to go with
+                          files, a table with a table; unset: none, and the models that read them
+                          take no position
+``GOOGLE_CLOUD_PROJECT``  the project in which BigQuery runs queries, and that pays for them;
+                          default: that of the credentials
 ``HAWK_STORAGE``          where the tables live: a folder or ``gs://bucket/prefix``;
                           default ``.hawk/storage``
 ``HAWK_START``            first month of the history, ``YYYY-MM-01``; default 2006-01-01

@@ -1,6 +1,6 @@
 """What the source has that market_data has not: new sessions, restated months."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pandas as pd
@@ -15,44 +15,47 @@ SOURCE_VERSION = "source_version"
 WATCHED_MONTHS = 13
 
 
-def changed_months(
-    source: MarketDataSource,
-    instance: dg.DagsterInstance,
-    partitions: dg.MonthlyPartitionsDefinition,
-    watched: int = WATCHED_MONTHS,
-) -> Mapping[pd.Timestamp, str]:
-    """Months of which the source holds something else than market_data does.
+def watched_months(partitions: dg.MonthlyPartitionsDefinition) -> pd.DatetimeIndex:
+    """The latest months, so that a poll does not grow with the history.
 
-    Only the latest ``watched`` months are compared, so that a poll does not grow with the history;
-    an older restatement is refreshed with ``hawk backfill --from``. A month of which the source
-    holds nothing any more is no news: what is stored stays.
-
-    :return: ascending; for each month what tells this news from all other: the version offered and
-        the materialisation it is to replace. Empty when nothing has changed.
+    An older restatement is refreshed with ``hawk backfill --from``.
     """
-    months = months_of(list(partitions.get_partition_keys())[-watched:])
-    stored = _stored(instance, months)
+    return months_of(list(partitions.get_partition_keys())[-WATCHED_MONTHS:])
+
+
+def changed_months(
+    offered: Mapping[pd.Timestamp, str], instance: dg.DagsterInstance
+) -> Mapping[pd.Timestamp, str]:
+    """Months of which the source holds something else than the raw tables do.
+
+    A month of which the source holds nothing any more is no news: what is stored stays.
+
+    :param offered: the source's version of each month that it holds
+    :return: ascending; for each month what tells this news from all other: the version offered and
+        the materialisations it is to replace. Empty when nothing has changed.
+    """
+    stored = [_stored(instance, key, list(offered)) for key in RAW_DATA]
     changed = {}
-    for month, offered in sorted(source.versions(months).items()):
-        version, storage_id = stored.get(month, ("", 0))
-        if offered != version:
-            changed[month] = f"{offered} for {storage_id}"
+    for month, version in sorted(offered.items()):
+        held = [table.get(month, ("", 0)) for table in stored]
+        if any(version != made for made, _ in held):
+            changed[month] = f"{version} for {' and '.join(str(made) for _, made in held)}"
     return changed
 
 
 def _stored(
-    instance: dg.DagsterInstance, months: pd.DatetimeIndex
+    instance: dg.DagsterInstance, key: dg.AssetKey, months: Sequence[pd.Timestamp]
 ) -> dict[pd.Timestamp, tuple[str, int]]:
-    """The source's version of each month when market_data was last made, and its storage id."""
+    """The source's version of each month when a table was last made, and its storage id."""
     storage = instance.event_log_storage
     ids = storage.get_latest_storage_id_by_partition(
-        MARKET_DATA, dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of(m) for m in months}
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of(m) for m in months}
     )
     if not ids:
         return {}
     found = {}
     for record in storage.fetch_materializations(
-        dg.AssetRecordsFilter(MARKET_DATA, storage_ids=list(ids.values())), limit=len(ids)
+        dg.AssetRecordsFilter(key, storage_ids=list(ids.values())), limit=len(ids)
     ).records:
         made = record.asset_materialization
         version = made.metadata.get(SOURCE_VERSION) if made else None
@@ -84,11 +87,14 @@ def build_source_sensor(
     ) -> dg.RunRequest | dg.SkipReason:
         if not context.instance.get_latest_materialization_event(MARKET_DATA):
             return dg.SkipReason("the history is not there yet; run: hawk backfill")
-        changed = changed_months(source, context.instance, partitions)
+        months = watched_months(partitions)
+        offered, latest = source.poll(months)
+        changed = changed_months(offered, context.instance)
         if not changed:
-            latest = source.latest_session()
             return dg.SkipReason(
-                f"nothing new since {latest:%Y-%m-%d}" if latest else "the source holds no bars"
+                f"nothing new since {latest:%Y-%m-%d}"
+                if latest
+                else f"the source holds no bars since {months[0]:%Y-%m-%d}"
             )
         return dg.RunRequest(
             run_key=", ".join(f"{key_of(month)}: {news}" for month, news in changed.items()),

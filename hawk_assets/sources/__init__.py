@@ -6,6 +6,7 @@ import pandas as pd
 
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.sources.base import MarketDataSource
+from hawk_assets.sources.bigquery import BigQueryTables, Connect, TableName
 from hawk_assets.sources.local import LocalFiles
 from hawk_assets.sources.sample import SampleMarket
 
@@ -15,16 +16,20 @@ def open_source(
     start: pd.Timestamp,
     end: pd.Timestamp | None,
     commitments: str | None = None,
+    *,
+    connect: Connect,
 ) -> MarketDataSource:
     """The source a setting names. Nothing is read or generated until the source is asked.
 
-    :param setting: the value of HAWK_MARKET_DATA: a path, folder or glob of files; None, ``""`` or
-        ``"sample"`` for the built-in market
-    :param start: first day of the built-in market; files hold what they hold
+    :param setting: the value of HAWK_MARKET_DATA: a path, folder or glob of files, or
+        ``bigquery://project/dataset/table``; None, ``""`` or ``"sample"`` for the built-in market
+    :param start: first day of the built-in market; others hold what they hold
     :param end: the built-in market's first day not yet known; None is today
-    :param commitments: the value of HAWK_COMMITMENTS: files of commitments of traders to go with
-        files of prices; None or ``""`` for none. The built-in market has its own
-    :raises SettingsError: a URL, or reports for the built-in market
+    :param commitments: the value of HAWK_COMMITMENTS: commitments of traders to go with the prices,
+        files with files and a table with a table; None or ``""`` for none. The built-in market has
+        its own
+    :param connect: makes a client of BigQuery
+    :raises SettingsError: another URL, one kind with the other, or reports for the built-in market
     """
     if setting in (None, "", "sample"):
         if commitments:
@@ -33,10 +38,26 @@ def open_source(
                 "market has reports of its own; set HAWK_MARKET_DATA, or unset HAWK_COMMITMENTS"
             )
         return SampleMarket(start, end)
-    for name, value in (("HAWK_MARKET_DATA", setting), ("HAWK_COMMITMENTS", commitments)):
-        if value and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+    named = {"HAWK_MARKET_DATA": setting, "HAWK_COMMITMENTS": commitments}
+    tables = [name for name, value in named.items() if value and _is_table(value)]
+    for name, value in named.items():
+        if value and name not in tables and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
             raise SettingsError(
                 f"{name}={value!r} is not supported; give a path, folder or glob of Parquet or CSV "
-                "files; HAWK_MARKET_DATA may also be 'sample', the built-in market"
+                "files, or bigquery://project/dataset/table; HAWK_MARKET_DATA may also be "
+                "'sample', the built-in market"
             )
-    return LocalFiles(setting, commitments or None)
+    if not tables:
+        return LocalFiles(setting, commitments or None)
+    if commitments and len(tables) == 1:
+        raise SettingsError(
+            f"HAWK_COMMITMENTS={commitments!r} is of another kind than HAWK_MARKET_DATA={setting!r}"
+            "; give two tables of BigQuery, or files for both"
+        )
+    names = {name: TableName.parse(name, str(named[name])) for name in tables}
+    return BigQueryTables(names["HAWK_MARKET_DATA"], names.get("HAWK_COMMITMENTS"), connect)
+
+
+def _is_table(value: str) -> bool:
+    """Whether a table is meant, be it misspelt."""
+    return bool(re.match(r"\s*(bigquery|bq):", value, re.IGNORECASE))

@@ -1,7 +1,7 @@
 """What a source of raw data is, and how the content of its months is told apart."""
 
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,16 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from hawk_assets.core.sessions import month_starts, shift
+
+
+class Poll(NamedTuple):
+    """What a source holds of some months."""
+
+    versions: dict[pd.Timestamp, str]
+    """A digest of the very values the two fetches return: 16 hexadecimal digits by month,
+    ascending; months without rows are absent."""
+    latest_session: pd.Timestamp | None
+    """The last date with a bar; None where there is none."""
 
 
 class MarketDataSource(Protocol):
@@ -32,20 +42,16 @@ class MarketDataSource(Protocol):
             where the source has none
         """
 
-    def latest_session(self) -> pd.Timestamp | None:
-        """The last date with a bar; None where there is none."""
+    def poll(self, months: pd.DatetimeIndex) -> Poll:
+        """What it holds, for one who asks every minute and does not wait for long.
 
-    def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
-        """A digest of the very values the two fetches return, per month that holds any.
-
-        Equal values give equal digests, in every process and from every file layout; one value
+        Equal values give equal versions, in every process and from every file layout; one value
         changed, added or removed gives another. Read in one go from the first month to the last.
 
         :param months: month starts, any order
-        :return: 16 hexadecimal digits by month, ascending; months without rows are absent
         """
         if months.empty:
-            return {}
+            return Poll({}, None)
         start, end = months.min(), shift(months.max(), 1)
         bars = self.fetch_market_data(start, end)
         reports = self.fetch_commitments_of_traders(start, end)
@@ -58,7 +64,11 @@ class MarketDataSource(Protocol):
             content = [hashes[dated == month].tobytes() for dated, hashes in rows]
             if any(content):
                 found[month] = blake2b(b"|".join(content), digest_size=8).hexdigest()
-        return found
+        return Poll(found, None if bars.empty else bars["date"].max())
+
+    def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
+        """The versions that ``poll`` compares, for one who is about to fetch."""
+        return self.poll(months).versions
 
 
 def _row_hashes(frame: pd.DataFrame) -> "NDArray[np.integer[Any]]":

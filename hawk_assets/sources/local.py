@@ -102,15 +102,6 @@ class LocalFiles(MarketDataSource):
         within = (reports["release_date"] >= start) & (reports["release_date"] < end)
         return reports[within].reset_index(drop=True)
 
-    def latest_session(self) -> pd.Timestamp | None:
-        latest = []
-        for path in _files(self.pattern, _BARS):
-            with _reading(path, _BARS):
-                dates = _open(path, _BARS).to_table(columns=["date"])["date"]
-            latest.append(_days(pa.chunked_array([[pc.max(dates)]], dates.type), path, "date"))
-        day = pd.concat(latest).max()
-        return None if pd.isna(day) else day
-
 
 def _joined(
     parts: dict[Path, pd.DataFrame], pattern: str, layout: _Layout, order: list[str]

@@ -77,10 +77,6 @@ class SampleMarket(MarketDataSource):
         reports = _between(self._history().reports, "release_date", start, end)
         return validate(COMMITMENTS_OF_TRADERS, reports, self.description)
 
-    def latest_session(self) -> pd.Timestamp | None:
-        dates = self._history().bars["date"]
-        return None if dates.empty else dates.iloc[-1]
-
     def _history(self) -> "_History":
         return _generate(self.start, today() if self.end is None else self.end, self.seed)
 

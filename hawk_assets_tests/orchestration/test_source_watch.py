@@ -1,6 +1,6 @@
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from hawk_assets.core.errors import DataError
-from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.build import Pipeline, build_pipeline
 from hawk_assets.orchestration.runner import run_stage
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.orchestration.source_watch import (
     WATCHED_MONTHS,
     build_source_sensor,
     changed_months,
+    watched_months,
 )
+from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.sample import SampleMarket
 from hawk_assets_tests.orchestration.ledger import RAW
 
@@ -31,6 +33,14 @@ FIRST, OPEN = pd.Timestamp("2019-01-01"), pd.Timestamp("2020-04-01")
 SESSIONS = [
     m + pd.Timedelta(days=d) for m in pd.date_range(FIRST, OPEN, freq="MS") for d in (5, 15)
 ]
+
+
+def news(
+    pipeline: Pipeline, instance: dg.DagsterInstance, source: MarketDataSource | None = None
+) -> Mapping[pd.Timestamp, str]:
+    """What has changed in the pipeline's source, or in another one."""
+    months = watched_months(pipeline.partitions)
+    return changed_months((source or pipeline.source).versions(months), instance)
 
 
 class Desk:
@@ -62,8 +72,7 @@ class Desk:
         assert not run_stage(self.pipeline, self.instance, raw, first, last).failed
 
     def changed(self) -> list[str]:
-        found = changed_months(self.pipeline.source, self.instance, self.pipeline.partitions)
-        return [f"{month:%Y-%m-01}" for month in found]
+        return [f"{month:%Y-%m-01}" for month in news(self.pipeline, self.instance)]
 
     def poll(self) -> dg.RunRequest | dg.SkipReason:
         """The sensor's answer; a new sensor each time, which remembers nothing."""
@@ -176,8 +185,8 @@ def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) 
     with dg.DagsterInstance.ephemeral() as instance:
         raw = [yesterday.outputs[key] for key in RAW]
         run_stage(yesterday, instance, raw, "2020-01-01", "2020-04-01")
-        assert not changed_months(yesterday.source, instance, yesterday.partitions)
-        assert list(changed_months(today, instance, yesterday.partitions)) == [OPEN]
+        assert not news(yesterday, instance)
+        assert list(news(yesterday, instance, today)) == [OPEN]
 
 
 def test_a_source_that_cannot_be_read_is_an_error_that_names_the_remedy(desk: Desk) -> None:

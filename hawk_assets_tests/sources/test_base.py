@@ -26,9 +26,6 @@ class Held(MarketDataSource):
         rows = self.reports[self.reports["release_date"].between(start, end, inclusive="left")]
         return rows.sort_values(["release_date", "contract"], ignore_index=True)
 
-    def latest_session(self) -> pd.Timestamp | None:
-        return self.bars["date"].max()
-
 
 def held() -> Held:
     """Bars in January, February and April; one report released in February, one in April."""
@@ -62,6 +59,12 @@ def test_months_without_rows_are_absent() -> None:
     assert list(held().versions(MONTHS)) == list(MONTHS[[0, 1, 3]])
     assert held().versions(MONTHS[[2]]) == {}
     assert held().versions(MONTHS[:0]) == {}
+
+
+def test_the_latest_session_is_that_of_the_months_asked_for() -> None:
+    assert held().poll(MONTHS).latest_session == pd.Timestamp("2020-04-30")
+    assert held().poll(MONTHS[:3]).latest_session == pd.Timestamp("2020-02-03")
+    assert held().poll(MONTHS[[2]]).latest_session is None
 
 
 def test_a_month_that_holds_only_reports_has_a_version() -> None:

@@ -102,8 +102,8 @@ def test_every_layout_gives_the_same_rows_and_versions(
     pd.testing.assert_frame_equal(source.fetch_market_data(JAN, APR), quarter, check_exact=True)
     february = quarter[quarter["date"].between(FEB, MAR, inclusive="left")].reset_index(drop=True)
     pd.testing.assert_frame_equal(source.fetch_market_data(FEB, MAR), february, check_exact=True)
-    assert source.latest_session() == quarter["date"].max()
-    versions = source.versions(MONTHS)
+    versions, latest = source.poll(MONTHS)
+    assert latest == quarter["date"].max()
     assert list(versions) == list(MONTHS)
     assert len(set(versions.values())) == 3
     assert versions == LocalFiles(str(write(tmp_path / "y.parquet", quarter))).versions(MONTHS)
@@ -167,7 +167,7 @@ def test_a_day_is_a_day_in_every_type(tmp_path: Path, dates: pa.Array) -> None:
     pq.write_table(rest.append_column("date", dates), tmp_path / "x.parquet")
     source = LocalFiles(f"{tmp_path}/x.parquet")
     pd.testing.assert_frame_equal(fetch(source.pattern), fetch(write(tmp_path / "y", three_bars())))
-    assert source.latest_session() == pd.Timestamp("2020-01-03")
+    assert source.poll(MONTHS).latest_session == pd.Timestamp("2020-01-03")
     second = source.fetch_market_data(pd.Timestamp("2020-01-03"), pd.Timestamp("2020-01-04"))
     assert second["ticker"].tolist() == ["A"]
     first = source.fetch_market_data(JAN, pd.Timestamp("2020-01-03"))
@@ -288,7 +288,6 @@ def test_no_match_names_the_pattern_and_the_current_directory(
     monkeypatch.chdir(tmp_path)
     for ask in (
         lambda: fetch(pattern),
-        lambda: LocalFiles(pattern).latest_session(),
         lambda: LocalFiles(pattern).versions(MONTHS),
     ):
         text = message(ask)
@@ -402,19 +401,25 @@ def test_text_that_is_no_day_names_the_value(tmp_path: Path, day: str, suffix: s
 def test_a_time_of_day_names_the_value(tmp_path: Path, zone: str | None) -> None:
     dates = (DAYS + pd.to_timedelta([0, 0, 570], unit="m")).tz_localize(zone)
     path = write(tmp_path / "x.parquet", three_bars(date=dates))
-    for ask in (lambda: fetch(path), LocalFiles(str(path)).latest_session):
-        text = message(ask)
-        assert text.startswith(f"{path}: date '2020-01-03 09:30:00")
-        assert "timestamp at midnight" in text
+    text = message(lambda: fetch(path))
+    assert text.startswith(f"{path}: date '2020-01-03 09:30:00")
+    assert "timestamp at midnight" in text
 
 
-def test_a_day_beyond_the_calendar_is_an_error_of_its_file(tmp_path: Path) -> None:
-    table = pa.Table.from_pandas(three_bars(), preserve_index=False)
-    far = [datetime.date(2020, 1, 2), datetime.date(2020, 1, 2), datetime.date(9999, 12, 31)]
-    path = tmp_path / "x.parquet"
-    pq.write_table(table.set_column(0, "date", pa.array(far)), path)
-    assert len(fetch(path)) == 2
-    assert f"{path}: date '9999-12-31" in message(LocalFiles(str(path)).latest_session)
+def test_a_day_beyond_the_calendar_is_in_no_span_and_an_error_of_a_report(tmp_path: Path) -> None:
+    far = datetime.date(9999, 12, 31)
+    days = pa.array([datetime.date(2020, 1, 2), datetime.date(2020, 1, 2), far])
+    bars = pa.Table.from_pandas(three_bars(), preserve_index=False)
+    pq.write_table(bars.set_column(0, "date", days), tmp_path / "x.parquet")
+    assert len(fetch(tmp_path / "x.parquet")) == 2
+    reports = pa.Table.from_pandas(weeks()[:1], preserve_index=False)
+    pq.write_table(
+        reports.drop_columns("report_date").append_column("report_date", pa.array([far])),
+        tmp_path / "r.parquet",
+    )
+    source = LocalFiles(f"{tmp_path}/x.parquet", f"{tmp_path}/r.parquet")
+    found = message(lambda: source.fetch_commitments_of_traders(JAN, APR))
+    assert found.startswith(f"{tmp_path}/r.parquet: report_date '9999-12-31")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -527,9 +532,9 @@ def test_a_report_counts_in_the_version_of_the_month_of_its_release(tmp_path: Pa
     months = pd.date_range("2020-01-01", "2020-12-01", freq="MS")
     path = write(tmp_path / "r.csv", weeks())
     source = LocalFiles(prices, str(path))
-    before = source.versions(months)
+    before, latest = source.poll(months)
     assert [f"{month:%m}" for month in before] == ["01", "11", "12"]
-    assert source.latest_session() == pd.Timestamp("2020-01-03")
+    assert latest == pd.Timestamp("2020-01-03")
     assert before[JAN] != LocalFiles(prices).versions(months)[JAN]
     revised = weeks()
     revised.loc[3, "open_interest"] += 1
@@ -626,8 +631,8 @@ def test_real_prices_are_read_as_pandas_reads_them() -> None:
     bars = source.fetch_market_data(pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01"))
     pd.testing.assert_frame_equal(bars, expected, check_exact=True)
     latest = expected["date"].max()
-    assert source.latest_session() == latest
     last = latest.to_period("M").to_timestamp()
-    assert list(source.versions(pd.DatetimeIndex([last]))) == [last]
+    found = source.poll(pd.DatetimeIndex([last]))
+    assert (list(found.versions), found.latest_session) == ([last], latest)
     month = source.fetch_market_data(last, last + pd.DateOffset(months=1))
     assert len(month) == (expected["date"] >= last).sum()

@@ -131,7 +131,7 @@ def test_what_a_caller_does_to_a_frame_stays_with_the_caller(bars: pd.DataFrame)
 def test_sessions_are_the_weekdays_without_federal_holidays(bars: pd.DataFrame) -> None:
     days = pd.DatetimeIndex(bars["date"].unique())
     assert days[0] == pd.Timestamp("2005-01-03")
-    assert days[-1] == SampleMarket(START, END).latest_session() == pd.Timestamp("2024-12-31")
+    assert days[-1] == pd.Timestamp("2024-12-31")
     of_2024 = days[days.year == 2024]
     closed = pd.bdate_range("2024-01-01", "2024-12-31").difference(of_2024)
     assert [f"{day:%m-%d}" for day in closed] == [
@@ -144,18 +144,18 @@ def test_sessions_are_the_weekdays_without_federal_holidays(bars: pd.DataFrame) 
 def test_without_an_end_it_reaches_yesterday() -> None:
     today = sample.today()
     market = SampleMarket(today - pd.Timedelta(days=60))
-    latest = market.latest_session()
-    assert latest is not None
-    assert today - pd.Timedelta(days=6) < latest < today
-    assert latest == SampleMarket(market.start, today).latest_session()
+    bars = market.fetch_market_data(*EVER)
+    assert today - pd.Timedelta(days=6) < bars["date"].max() < today
+    pd.testing.assert_frame_equal(bars, SampleMarket(market.start, today).fetch_market_data(*EVER))
 
 
 def test_before_its_start_it_has_reports_but_no_bars() -> None:
     market = SampleMarket(START, pd.Timestamp("2004-12-01"))
     assert market.fetch_market_data(*EVER).empty
-    assert market.latest_session() is None
     months = pd.date_range("2001-01-01", "2004-12-01", freq="MS")
-    assert list(market.versions(months)) == list(months[months >= "2001-07-01"])[:-1]
+    versions, latest = market.poll(months)
+    assert list(versions) == list(months[months >= "2001-07-01"])[:-1]
+    assert latest is None
 
 
 def test_before_everything_it_is_empty() -> None:

@@ -1,6 +1,7 @@
 """market_data, commitments_of_traders: the source's rows as they are, held to the schema."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 import dagster as dg
 import pandas as pd
@@ -9,23 +10,34 @@ from hawk_assets.core.sessions import month_starts, shift
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
 from hawk_assets.orchestration.metadata import Figures, attach
 from hawk_assets.orchestration.plan import Output
-from hawk_assets.orchestration.source_watch import MARKET_DATA, SOURCE_VERSION
+from hawk_assets.orchestration.source_watch import SOURCE_VERSION
 
 
 def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
         market_data, commitments = run.outputs
+
+        # Asked for before any row: what changes in between is then news to the next poll. Noted
+        # with each table, so that a table that could not be fetched is news as well.
+        @cache
+        def versions() -> Mapping[pd.Timestamp, str]:
+            found: dict[pd.Timestamp, str] = run.context.resources.source.versions(run.months)
+            return {month: found.get(month, "") for month in run.months}
+
         if market_data in run.selected:
-            yield market_data, lambda: _fetch_market_data(run, market_data)
+            yield market_data, lambda: _fetch_market_data(run, market_data, versions())
         if commitments in run.selected:
-            yield commitments, lambda: _fetch_commitments(run)
+            yield commitments, lambda: _fetch_commitments(run, commitments, versions())
 
     return build_stage("market_data", outputs, partitions, body, ["source"])
 
 
-def _fetch_commitments(run: Stage) -> pd.DataFrame:
-    source = run.context.resources.source
-    frame: pd.DataFrame = source.fetch_commitments_of_traders(*_span(run))
+def _fetch_commitments(
+    run: Stage, output: Output, versions: Mapping[pd.Timestamp, str]
+) -> pd.DataFrame:
+    frame: pd.DataFrame = run.context.resources.source.fetch_commitments_of_traders(*_span(run))
+    notes: dict[pd.Timestamp, Figures] = {m: {SOURCE_VERSION: v} for m, v in versions.items()}
+    attach(run.context, dg.AssetKey(output.key), notes)
     return frame
 
 
@@ -33,15 +45,16 @@ def _span(run: Stage) -> tuple[pd.Timestamp, pd.Timestamp]:
     return run.months[0], shift(run.months[-1], 1)
 
 
-def _fetch_market_data(run: Stage, output: Output) -> pd.DataFrame:
+def _fetch_market_data(
+    run: Stage, output: Output, versions: Mapping[pd.Timestamp, str]
+) -> pd.DataFrame:
     source = run.context.resources.source
-    versions = source.versions(run.months)
     fetched: pd.DataFrame = source.fetch_market_data(*_span(run))
     stored = run.tables.read(output.key, run.months, missing_ok=True)
     restated = restated_rows(stored, fetched)
     notes: dict[pd.Timestamp, Figures] = {}
     for month in run.months:
-        figures: Figures = {SOURCE_VERSION: versions.get(month, "")}
+        figures: Figures = {SOURCE_VERSION: versions[month]}
         if count := int((month_starts(restated["date"]) == month).sum()):
             first = restated[month_starts(restated["date"]) == month].iloc[0]
             figures |= {
@@ -49,7 +62,7 @@ def _fetch_market_data(run: Stage, output: Output) -> pd.DataFrame:
                 "first_restated": f"{first['ticker']} on {first['date']:%Y-%m-%d}",
             }
         notes[month] = figures
-    attach(run.context, MARKET_DATA, notes)
+    attach(run.context, dg.AssetKey(output.key), notes)
     run.context.log.info(f"{len(fetched)} rows from {source.description}")
     return fetched
 
