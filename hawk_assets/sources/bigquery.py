@@ -196,6 +196,7 @@ class BigQueryTables(MarketDataSource):
         self, columns: Columns, start: pd.Timestamp, end: pd.Timestamp, order: list[str]
     ) -> pd.DataFrame:
         table = self._warehouse.ask(columns.rows, [columns], start, end, FETCH_SECONDS)
+        table = table.rename_columns(list(columns.names))  # SQL does not mind the case
         frame = pd.DataFrame({name: _column(table[name], columns, name) for name in columns.names})
         if "release_date" not in frame and "release_date" in columns.schema.columns:
             frame["release_date"] = release_dates(pd.DatetimeIndex(frame["report_date"]))

@@ -92,7 +92,7 @@ class Warehouse:
             given = _by_name(rows.schema)
             for columns in asked:
                 _check(columns, given, [name for name in columns.names if name in given])
-            return _download(rows)
+            return self._download(rows, retry)
 
     def columns_of(self, table: "TableName", seconds: float) -> list[str]:
         """The columns that a table or view has.
@@ -101,6 +101,24 @@ class Warehouse:
         """
         with _explained([table], seconds):
             return list(self._fields(table, seconds))
+
+    def _download(self, rows: bigquery.table.RowIterator, retry: Retry) -> pa.Table:
+        """What is more than the first answer holds comes by the Storage API, or page by page.
+
+        An emulator has none, and the client would ask Google's own for an emulator's tables.
+        """
+        storage = not os.environ.get("BIGQUERY_EMULATOR_HOST")
+        try:
+            return rows.to_arrow(create_bqstorage_client=storage)
+        except api.PermissionDenied as error:
+            _log.warning(
+                "BigQuery's Storage API may not be used, rows come page by page: %s. Grant "
+                "roles/bigquery.readSessionUser",
+                _message(error),
+            )
+            # The answer is still there; only the first reading of it has begun and cannot go on.
+            job = self._client.get_job(rows.job_id, location=rows.location, retry=retry)
+            return job.result(retry=retry).to_arrow(create_bqstorage_client=False)
 
     @cached_property
     def _client(self) -> bigquery.Client:
@@ -132,25 +150,8 @@ def _check(
         if _MODERN.get(kind, kind) not in fit:
             raise DataError(
                 f"{columns.table}: column {name} has type {kind}, needs "
-                f"{' or '.join(fit)}. Convert it in a view, see deployments/bigquery"
+                f"{', '.join(fit)}. Convert it in a view, see deployments/bigquery"
             )
-
-
-def _download(rows: bigquery.table.RowIterator) -> pa.Table:
-    """What is more than the first answer holds comes by the Storage API, or page by page.
-
-    An emulator has no Storage API, and the client would ask Google's own for an emulator's tables.
-    """
-    storage = not os.environ.get("BIGQUERY_EMULATOR_HOST")
-    try:
-        return rows.to_arrow(create_bqstorage_client=storage)
-    except api.PermissionDenied as error:
-        _log.warning(
-            "BigQuery's Storage API may not be used, rows come page by page: %s. Grant "
-            "roles/bigquery.readSessionUser",
-            _message(error),
-        )
-        return rows.to_arrow(create_bqstorage_client=False)
 
 
 def _retry(seconds: float) -> Retry:

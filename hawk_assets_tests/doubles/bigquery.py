@@ -78,7 +78,7 @@ class BigQueryDouble:
 
     def __init__(self, page_rows: int = 10_000) -> None:
         self.faults, self.page_rows, self.url = Faults(), page_rows, ""
-        self.queries: list[str] = []
+        self.queries: list[tuple[str, dict[str, Any]]] = []
         self.tokens: set[str] = set()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._jobs: dict[str, Job] = {}
@@ -227,7 +227,9 @@ class BigQueryDouble:
         return job
 
     def _execute(self, project: str, asked: Mapping[str, Any]) -> duckdb.DuckDBPyConnection | None:
-        self.queries.append(asked["query"])
+        given = {p["name"]: p for p in asked.get("queryParameters", ())}
+        values = {name: _value(parameter) for name, parameter in given.items()}
+        self.queries.append((asked["query"], values))
         try:
             tree = sqlglot.parse_one(asked["query"], read="bigquery")
         except sqlglot.ParseError as error:
@@ -242,12 +244,9 @@ class BigQueryDouble:
             table.set("db", exp.to_identifier(table.db or default, quoted=True))
             if table is not created:
                 self._table(table.catalog, table.db, table.name, in_query=True)
-        given = {p["name"]: p for p in asked.get("queryParameters", ())}
         self._check_days(tree, given)
         try:
-            cursor = self._db.execute(
-                tree.sql(dialect="duckdb"), {name: _value(p) for name, p in given.items()}
-            )
+            cursor = self._db.execute(tree.sql(dialect="duckdb"), values)
         except duckdb.Error as error:
             raise RefusedError(400, "invalidQuery", _unrecognised(str(error))) from None
         return None if created else cursor
