@@ -34,12 +34,14 @@ def changed_months(
     :return: ascending; for each month what tells this news from all other: the version offered and
         the materialisations it is to replace. Empty when nothing has changed.
     """
-    stored = [_stored(instance, key, list(offered)) for key in RAW_DATA]
+    stored = {key: _stored(instance, key, list(offered)) for key in RAW_DATA}
     changed = {}
     for month, version in sorted(offered.items()):
-        held = [table.get(month, ("", 0)) for table in stored]
-        if any(version != made for made, _ in held):
-            changed[month] = f"{version} for {' and '.join(str(made) for _, made in held)}"
+        held = {key: months.get(month, ("", 0)) for key, months in stored.items()}
+        # A table that has the version is left out: one that fails again and again is no news.
+        old = [f"{key.path[-1]} {made}" for key, (its, made) in held.items() if its != version]
+        if old:
+            changed[month] = f"{version} for {' and '.join(old)}"
     return changed
 
 
