@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from hawk_assets.orchestration import runner
@@ -36,6 +37,9 @@ class Desk:
         self.open()
 
     def open(self) -> None:
+        # Dagster keeps the definitions it has loaded, those of another service's address.
+        ReconstructableJob.get_repository_definition.cache_clear()
+        ReconstructableJob.get_definition.cache_clear()
         self.instance = dg.DagsterInstance.from_config(str(self.home))
         self.daemon = Daemon(self.instance, "model_state_generator")
 
