@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.credentials import find_credentials
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 def connect() -> "Client":
     """A client whose queries run in GOOGLE_CLOUD_PROJECT, or else in the credentials' project.
 
-    :raises SettingsError: there is neither, or the packages are not installed
+    :raises SettingsError: there is neither, no credentials, or the packages are not installed
     """
     try:
         # Takes seconds, and only those who ask the source need it.
@@ -20,6 +21,7 @@ def connect() -> "Client":
         raise SettingsError(
             f"bigquery:// needs {error.name}; install hawk-assets[model_state_generator]"
         ) from None
+    find_credentials()  # the resource takes the application default
     try:
         with BigQueryResource().get_client() as client:
             return client

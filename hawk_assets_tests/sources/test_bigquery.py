@@ -373,8 +373,15 @@ def test_credentials_that_do_not_open_name_the_settings(
         monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
         monkeypatch.setenv("NO_GCE_CHECK", "true")
     found = message(fetch, SettingsError)
-    for part in ("credentials", "GOOGLE_APPLICATION_CREDENTIALS", "SERVICE_ACCOUNT_JSON"):
-        assert part in found
+    assert "set GOOGLE_APPLICATION_CREDENTIALS" in found or "; set it to" in found
+
+
+def test_a_key_may_be_given_as_text(
+    double: BigQueryDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none"))
+    monkeypatch.setenv("SERVICE_ACCOUNT_JSON", double.account())
+    assert len(fetch()) == len(prices())
 
 
 def test_the_project_that_pays_is_the_credentials_unless_another_is_set(
