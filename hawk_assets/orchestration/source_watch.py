@@ -38,7 +38,8 @@ def changed_months(
     changed = {}
     for month, version in sorted(offered.items()):
         held = {key: months.get(month, ("", 0)) for key, months in stored.items()}
-        # A table that has the version is left out: one that fails again and again is no news.
+        # A table that has the version by now is left out, so that where the other one fails the
+        # same way each time, it is asked for once more and no further.
         old = [f"{key.path[-1]} {made}" for key, (its, made) in held.items() if its != version]
         if old:
             changed[month] = f"{version} for {' and '.join(old)}"

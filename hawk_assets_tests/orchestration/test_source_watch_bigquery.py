@@ -166,10 +166,11 @@ def test_faults_pass_unseen_and_a_refusal_fails_the_tick_until_it_is_lifted(desk
     desk.is_quiet()
 
 
-def test_rows_that_are_refused_are_asked_for_once_and_again_when_corrected(desk: Desk) -> None:
+def test_rows_that_are_refused_are_not_asked_for_again_until_corrected(desk: Desk) -> None:
     desk.double.execute(f"INSERT INTO {BARS} SELECT * FROM {BARS} WHERE date = '2020-03-06'")
     assert desk.asked() == ("2020-03", "2020-04")
     assert not desk.succeeded
+    desk.turn()  # the reports are made by now, so what is asked for is less: once more
     runs = desk.instance.get_runs_count()
     for _ in range(2):
         desk.turn()
