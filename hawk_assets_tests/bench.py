@@ -37,7 +37,6 @@ from hawk_assets.orchestration.tables import Tables
 from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
-
 from hawk_assets.sources.sample import SampleMarket
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
