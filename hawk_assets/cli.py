@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def cli() -> None:
     """A systematic desk's daily pipeline: prices to one combined portfolio.
 
     Settings: HAWK_MARKET_DATA, HAWK_COMMITMENTS, HAWK_STORAGE, HAWK_START, HAWK_END,
-    HAWK_SOLVER, HAWK_OPTSERVER, DAGSTER_HOME.
+    HAWK_OBJECTIVE, HAWK_AGGREGATION, HAWK_SOLVER, HAWK_OPTSERVER, DAGSTER_HOME.
     """
 
 
@@ -328,6 +329,47 @@ def _day(text: str | None) -> "pd.Timestamp | None":
         raise SettingsError(f"--date {text!r} is no day; write it like 2024-01-31") from None
 
 
+@cli.command()
+@_json
+@click.option("--from", "first", metavar="YYYY-MM-01", help="default: the first with a record")
+@click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
+def compare(as_json: bool, first: str | None, last: str | None) -> None:
+    """Every objective out of sample on the models' performance, after costs."""
+    from hawk_assets.orchestration.build import build_pipeline
+    from hawk_assets.orchestration.compare import compare_objectives
+
+    found = compare_objectives(build_pipeline(), first, last)
+    if as_json:
+        days = {"first": f"{found.first:%Y-%m-%d}", "last": f"{found.last:%Y-%m-%d}"}
+        _dump(asdict(found) | days)
+        return
+    out.print(
+        f"[bold]{found.models} models, {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}[/], "
+        f"after {found.cost_bps:g} bp of every change of weight"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = ("return", "volatility", "sharpe", "s.e.", "to equal", "s.e.", "p", "turnover")
+    table.add_column("objective")
+    for column in names:
+        table.add_column(column, justify="right")
+    table.add_column("months")
+    for row in found.rows:
+        apart = row.difference.value, row.difference.standard_error, row.p_value
+        table.add_row(
+            row.objective,
+            f"{row.annualized_return:.1%}",
+            f"{row.annualized_volatility:.1%}",
+            f"{row.sharpe.value:.2f}",
+            f"{row.sharpe.standard_error:.2f}",
+            *(("", "", "") if row.objective == "equal_weight" else (f"{x:.2f}" for x in apart)),
+            f"{row.turnover:.2f}",
+            ", ".join(f"{rung} {count}" for rung, count in row.months_per_rung.items()),
+        )
+    out.print(table)
+    out.print(f"\n{found.remark}", soft_wrap=True)
+    out.print("[dim]turnover of model weights, one-sided, per year; p adjusted by Holm[/]")
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:
@@ -346,6 +388,7 @@ def dev(arguments: tuple[str, ...]) -> None:
 
 
 def _print_book(pipeline: "Pipeline") -> None:
+    from hawk_assets.aggregation.parameters import BENCHMARKS
     from hawk_assets.orchestration.book import latest_book
 
     book = latest_book(pipeline)
@@ -361,14 +404,14 @@ def _print_book(pipeline: "Pipeline") -> None:
     out.print(f"\n[bold]Model weights of {book['month']}[/] ({book['rung']}: {book['status']})")
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = ("total_return", "annualized_return", "sharpe_ratio", "max_drawdown", "turnover")
-    for column in ("model", "weight", *names, "note"):
+    for column in ("model", "weight", *BENCHMARKS, *names, "note"):
         table.add_column(
             column.replace("_", " "), justify="right" if column not in ("model", "note") else "left"
         )
     for row in book["models"]:
         figures = [_figure(name, row["metrics"].get(name)) for name in names]
-        weight = "" if row["weight"] is None else f"{row['weight']:.1%}"
-        table.add_row(row["model"], weight, *figures, row["reason"])
+        weights = ("" if row[c] is None else f"{row[c]:.1%}" for c in ("weight", *BENCHMARKS))
+        table.add_row(row["model"], *weights, *figures, row["reason"])
     out.print(table)
     out.print("[dim]figures since the start, simulated after costs; no promise of any kind[/]")
 

@@ -186,10 +186,13 @@ def functions(market: Market) -> None:
         )
         say(f"    {name:<32}" + "".join(f"{value:8.2f}" for value in seconds))
     records = {name: tables["performance_timeseries", name] for name in models}
+    families = {name: model.family for name, model in models.items()}
     timed(
         "weights",
         ("weights",),
-        lambda: build_weights(records, months, None, aggregation, clarabel_solver.solve),
+        lambda: build_weights(
+            records, months, None, aggregation, families, clarabel_solver.solve
+        ),
     )
     timed(
         "combined_insights",

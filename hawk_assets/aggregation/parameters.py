@@ -1,40 +1,98 @@
 """The aggregator's settings."""
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from hawk_assets.aggregation.objectives import CLOSED_FORMS, PROGRAMS
 from hawk_assets.core.errors import SettingsError
+
+OBJECTIVES: Mapping[str, str] = {
+    "max_sharpe_net": "the largest Sharpe ratio of the shrunk mean, net of the cost of trading",
+    "max_sharpe": "the largest Sharpe ratio of the window",
+    "utility": "the shrunk mean less risk aversion times half the variance",
+    "min_variance": "the least variance",
+    "min_cvar": "the least expected loss of the worst days",
+    "risk_parity": "the same contribution to the variance from every model",
+    "risk_budget": "the same contribution from every family, shared equally by its models",
+    "hrp": "hierarchical risk parity: inverse variances down a tree of correlations",
+    "inverse_vol": "inversely proportional to volatility",
+    "equal_weight": "the same for every model",
+}
+"""The menu: what each objective seeks. ``objectives`` holds how."""
+
+BENCHMARKS = ("equal_weight", "risk_parity")
+"""What a mix has to beat: their weights stand beside the chosen ones."""
+
+DEFAULT_OBJECTIVE = "max_sharpe_net"
 
 
 @dataclass(frozen=True)
 class AggregationParameters:
     """How models are weighted and combined.
 
-    :param objective: a name in ``objectives.PROGRAMS`` or ``objectives.CLOSED_FORMS``
+    Weights sum to 1. A family is the models of one class, such as the EMA crosses of three spans:
+    one idea, that caps can hold to the size of one.
+
+    :param objective: a name of ``OBJECTIVES``
     :param cap: the largest weight of one model, a fraction of the book; ``1 / n`` when fewer than
         ``1 / cap`` models are eligible
+    :param family_cap: the largest sum of the absolute weights of a family; 1 is no limit
+    :param gross: the largest sum of absolute weights; 1 is long only, 1.6 allows shorts of 0.3.
+        Closed forms are long only whatever it is
+    :param turnover: the largest one-sided change of a rebalancing, half the sum of the absolute
+        changes; 1 is no limit. What eligibility and the caps force is not counted
+    :param cost_bps: cost of a change of weight, in basis points of the amount; spread over the 21
+        sessions of a month in ``max_sharpe_net``
+    :param risk_aversion: of ``utility``
+    :param tail: the share of worst days that ``min_cvar`` looks at
     :param window_months: months of performance before the month that is weighted
     :param min_months: months of 21 sessions that a model needs since its first non-zero return
+    :param half_life: months of 21 sessions after which a return counts half; 0 weighs all alike
     :param hold_sessions: sessions that a model's last insights stand for missing ones
     :raises SettingsError: a value that cannot be used
     """
 
-    objective: str = "max_sharpe"
+    objective: str = DEFAULT_OBJECTIVE
     cap: float = 0.4
+    family_cap: float = 1.0
+    gross: float = 1.0
+    turnover: float = 1.0
+    cost_bps: float = 10.0
+    risk_aversion: float = 5.0
+    tail: float = 0.05
     window_months: int = 36
     min_months: int = 12
+    half_life: float = 0.0
     hold_sessions: int = 3
 
     def __post_init__(self) -> None:
-        known = [*PROGRAMS, *CLOSED_FORMS]
-        if self.objective not in known:
-            raise SettingsError(f"objective {self.objective!r}: choose one of {', '.join(known)}")
-        if not 0 < self.cap <= 1:
-            raise SettingsError(f"cap {self.cap}: a fraction above 0, at most 1")
+        if self.objective not in OBJECTIVES:
+            raise SettingsError(
+                f"objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}"
+            )
+        for name in ("cap", "family_cap", "turnover"):
+            if not 0 < getattr(self, name) <= 1:
+                raise SettingsError(f"{name} {getattr(self, name)}: a fraction above 0, at most 1")
+        if not 1 <= self.gross < math.inf:
+            raise SettingsError(f"gross {self.gross}: 1 for long only, or more")
+        if not 0 < self.risk_aversion < math.inf:
+            raise SettingsError(f"risk_aversion {self.risk_aversion}: above 0")
+        if not 0 < self.tail < 1:
+            raise SettingsError(f"tail {self.tail}: a fraction between 0 and 1")
+        for name in ("cost_bps", "half_life", "hold_sessions"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} {getattr(self, name)}: 0 or more")
         if not 1 <= self.min_months <= self.window_months:
             raise SettingsError(
                 f"min_months {self.min_months}, window_months {self.window_months}: "
                 "need 1 <= min_months <= window_months"
             )
-        if self.hold_sessions < 0:
-            raise SettingsError(f"hold_sessions {self.hold_sessions}: 0 or more")
+
+    def check_families(self, families: Collection[str]) -> None:
+        """:raises SettingsError: all families at their cap are less than the whole book"""
+        count = len(set(families))
+        if count and self.family_cap * count < 1:
+            raise SettingsError(
+                f"family_cap {self.family_cap}: {count} families cannot fill the book; at least "
+                f"{math.ceil(1000 / count) / 1000}"
+            )

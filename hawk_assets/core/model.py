@@ -36,6 +36,11 @@ class TradingModel(ABC):
         """Unique, stable, derived from the parameters: ``ema_cross_12_26``."""
 
     @property
+    def family(self) -> str:
+        """The idea that this is a variant of; models of one class are one family."""
+        return type(self).__name__
+
+    @property
     @abstractmethod
     def warmup(self) -> int:
         """Valid bars per ticker that ``features`` needs before the first bar it is asked for."""

@@ -146,6 +146,8 @@ WEIGHTS = pa.DataFrameSchema(
         "month": _DATE,
         "model": _TEXT,
         "weight": pa.Column(float, _FINITE),
+        "equal_weight": pa.Column(float, _FINITE),
+        "risk_parity": pa.Column(float, _FINITE),
         "objective": _TEXT,
         "solver": _TEXT,
         "status": _TEXT,
@@ -156,7 +158,8 @@ WEIGHTS = pa.DataFrameSchema(
     strict=True,
     name="weights",
 )
-"""The share of each model in the book for a whole month; ``reason`` says why a model has none."""
+"""The share of each model in the book for a whole month; ``reason`` says why a model has none.
+``equal_weight`` and ``risk_parity`` are the shares that these would give it, to be read beside."""
 
 COMBINED_INSIGHTS = pa.DataFrameSchema(
     {"date": _DATE, "ticker": _TEXT, "weight": pa.Column(float, _FINITE)},

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from hawk_assets.aggregation.parameters import BENCHMARKS
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.orchestration.build import Pipeline
@@ -36,14 +37,15 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     models = [
         {
             "model": str(row.model),
-            "weight": float(row.weight),
+            **{name: float(getattr(row, name)) for name in ("weight", *BENCHMARKS)},
             "reason": str(row.reason),
             "metrics": _since_start(pipeline, ("performance_metrics", str(row.model))),
         }
         for row in weights.itertuples()
     ]
     combined = _since_start(pipeline, ("combined_metrics",))
-    models.append({"model": "combined", "weight": None, "reason": "", "metrics": combined})
+    shares = dict.fromkeys(("weight", *BENCHMARKS))
+    models.append({"model": "combined", **shares, "reason": "", "metrics": combined})
     return {
         "session": f"{session:%Y-%m-%d}",
         "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,

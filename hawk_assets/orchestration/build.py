@@ -10,6 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.sessions import shift
 from hawk_assets.models import discover
@@ -44,6 +45,8 @@ class Pipeline:
     tables: Tables
     source: MarketDataSource
     models: Mapping[str, TradingModel]
+    simulation: SimulationParameters
+    solver: SolverSettings
     aggregation: AggregationParameters
 
     @cached_property
@@ -99,7 +102,7 @@ def build_pipeline(
     :param settings: default: the environment
     :param models: default: every registered model
     :param simulation: costs, book size and lag
-    :param aggregation: objective, caps and window
+    :param aggregation: objective, caps and window; default: the settings'
     :param resources: replacements for ``source``, ``tables`` or ``io_manager``
     """
     batch_events()
@@ -108,8 +111,10 @@ def build_pipeline(
     models = discover() if models is None else models
     simulation, aggregation = (
         simulation or SimulationParameters(),
-        aggregation or AggregationParameters(),
+        aggregation or settings.aggregation,
     )
+    families = {name: model.family for name, model in models.items()}
+    aggregation.check_families(families.values())
     partitions = monthly(settings.start, settings.end)
     outputs = plan(models, simulation, aggregation)
     by_stage: dict[str, list[Output]] = {stage: [] for stage in STAGES}
@@ -120,7 +125,7 @@ def build_pipeline(
         "model_states": lambda o: model_states.build(o, partitions, models),
         "insights": lambda o: insights.build(o, partitions, models),
         "performance": lambda o: performance.build("performance", o, partitions, simulation),
-        "weights": lambda o: weights.build(o, partitions, aggregation, settings.solver),
+        "weights": lambda o: weights.build(o, partitions, aggregation, families, settings.solver),
         "combined_insights": lambda o: combined_insights.build(
             o, partitions, aggregation, simulation.execution_lag
         ),
@@ -153,5 +158,13 @@ def build_pipeline(
         executor=dg.in_process_executor,
     )
     return Pipeline(
-        defs, outputs, partitions, available["tables"], available["source"], models, aggregation
+        defs,
+        outputs,
+        partitions,
+        available["tables"],
+        available["source"],
+        models,
+        simulation,
+        settings.solver,
+        aggregation,
     )

@@ -42,8 +42,8 @@ def describe(
         for (window, metric), part in wanted.groupby(["window", "metric"]):
             figures[f"{metric}_{window}"] = part.set_index(month_starts(part["as_of"]))["value"]
     if output.schema.name == "weights":
-        figures["models_with_weight"] = (frame["weight"] > 0).groupby(frame["month"]).sum()
-        figures["largest_weight"] = frame.groupby("month")["weight"].max()
+        figures["models_with_weight"] = (frame["weight"] != 0).groupby(frame["month"]).sum()
+        figures["largest_weight"] = frame["weight"].abs().groupby(frame["month"]).max()
         for text in ("objective", "solver", "status", "rung"):
             figures[text] = frame.groupby("month")[text].first()
     if output.schema.name == "attribution":

@@ -13,6 +13,9 @@
 ``HAWK_START``            first month of the history, ``YYYY-MM-01``; default 2006-01-01
 ``HAWK_END``              last month of a history that has ended; unset: the current month stays
                           open
+``HAWK_OBJECTIVE``        how models are weighted, one of ``hawk_assets.aggregation.parameters``;
+                          default max_sharpe_net
+``HAWK_AGGREGATION``      other parameters of the weights, such as ``cap=0.3, family_cap=0.5``
 ``HAWK_SOLVER``           ``mosek``, ``clarabel``, or ``auto``, the default: MOSEK, and Clarabel
                           where MOSEK cannot be used
 ``HAWK_OPTSERVER``        a MOSEK OptServer, ``http://host:port``, that solves and has the licence;
@@ -24,11 +27,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
 
@@ -43,6 +48,7 @@ class Settings:
     :param end: last month, or None for a history that goes on
     :param dagster_home: absolute
     :param commitments: see the module
+    :param aggregation: see the module
     :param solver: of the model weights
     """
 
@@ -52,6 +58,7 @@ class Settings:
     end: pd.Timestamp | None
     dagster_home: Path
     commitments: str | None = None
+    aggregation: AggregationParameters = field(default_factory=AggregationParameters)
     solver: SolverSettings = field(default_factory=SolverSettings)
 
     @classmethod
@@ -81,6 +88,7 @@ class Settings:
             end=end,
             dagster_home=Path(env.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute(),
             commitments=env.get("HAWK_COMMITMENTS") or None,
+            aggregation=_aggregation(env),
             solver=SolverSettings(
                 name=env.get("HAWK_SOLVER") or "auto",
                 licence=env.get("MOSEKLM_LICENSE_FILE") or _default_licence(),
@@ -105,6 +113,29 @@ def _month(env: Mapping[str, str], name: str, default: str) -> pd.Timestamp:
             f"{name}={text!r} is not the first day of a month; write it like 2006-01-01"
         )
     return month
+
+
+def _aggregation(env: Mapping[str, str]) -> AggregationParameters:
+    numbers = {
+        f.name: type(f.default) for f in fields(AggregationParameters) if f.name != "objective"
+    }
+    chosen: dict[str, Any] = {}
+    for pair in filter(str.strip, env.get("HAWK_AGGREGATION", "").split(",")):
+        name, _, text = (part.strip() for part in pair.partition("="))
+        try:
+            chosen[name] = numbers[name](text)
+        except (KeyError, ValueError):
+            raise SettingsError(
+                f"HAWK_AGGREGATION: {pair.strip()!r} is not understood; write name=number, "
+                f"separated by commas, with the names {', '.join(numbers)}"
+            ) from None
+    if env.get("HAWK_OBJECTIVE"):
+        chosen["objective"] = env["HAWK_OBJECTIVE"]
+    try:
+        return AggregationParameters(**chosen)
+    except SettingsError as error:
+        source = "HAWK_OBJECTIVE" if str(error).startswith("objective") else "HAWK_AGGREGATION"
+        raise SettingsError(f"{source}: {error}") from None
 
 
 def batch_events() -> None:

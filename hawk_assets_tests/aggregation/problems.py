@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from hawk_assets.aggregation.conic import ConicProblem
-from hawk_assets.aggregation.estimation import Estimates, estimate
+from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.core.model import Array
-from hawk_assets_tests.aggregation.samples import returns
+from hawk_assets_tests.aggregation.samples import moments, returns, task
 
 SESSIONS = 504
 
@@ -20,15 +20,16 @@ def window(n: int, seed: int, n_obs: int = SESSIONS) -> Array:
 
 
 def stated(objective: str, sample: Array, cap: float) -> ConicProblem:
-    """What an objective asks of a solver."""
-    return PROGRAMS[objective](estimate(sample), cap)
+    """What an objective asks of a solver, coming from equal weights."""
+    held = np.full(sample.shape[1], 1.0 / sample.shape[1])
+    return PROGRAMS[objective](task(estimate(sample), cap, held=held))
 
 
 def singular(objective: str, n: int, n_obs: int, cap: float) -> ConicProblem:
     """A sample covariance of fewer observations than models, two of which are equal."""
     sample = window(n, 5, n_obs)
     sample[:, 1] = sample[:, 0]
-    return PROGRAMS[objective](Estimates(sample.mean(axis=0), np.cov(sample.T)), cap)
+    return PROGRAMS[objective](task(moments(sample.mean(axis=0), np.cov(sample.T)), cap))
 
 
 def mixed(sample: Array, cap: float) -> ConicProblem:

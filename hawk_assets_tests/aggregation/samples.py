@@ -1,8 +1,16 @@
 """Returns of imaginary models for the tests of this folder: seeded, correlated, with known ends."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from hawk_assets.aggregation import clarabel_solver
+from hawk_assets.aggregation.estimation import Estimates
+from hawk_assets.aggregation.limits import limits_of
+from hawk_assets.aggregation.objectives import Answer, optimise
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.task import Task
 from hawk_assets.core.model import Array
 
 
@@ -28,3 +36,43 @@ def performance(
 
 def months(first: str, count: int = 1) -> pd.DatetimeIndex:
     return pd.date_range(first, periods=count, freq="MS")
+
+
+def moments(mean: Sequence[float] | Array, covariance: Array) -> Estimates:
+    """Estimates as if from 252 days alike, of given moments; they hold no scenarios."""
+    none = np.zeros((252, len(covariance)))
+    return Estimates(np.asarray(mean, dtype=float), covariance, none, np.full(252, 1 / 252))
+
+
+def task(
+    estimates: Estimates,
+    cap: float = 1.0,
+    families: Sequence[str] | None = None,
+    held: Sequence[float] | Array | None = None,
+    **constants: float,
+) -> Task:
+    """What an objective is asked; every model is a family unless told otherwise."""
+    parameters = AggregationParameters(cap=cap, **constants)
+    families = families or [f"f{j}" for j in range(len(estimates.mean))]
+    weights = None if held is None else np.asarray(held, dtype=float)
+    return Task(estimates, limits_of(families, parameters), weights, parameters)
+
+
+def answer(objective: str, asked: Task) -> Answer:
+    return optimise(objective, asked, clarabel_solver.solve)
+
+
+def check(weights: Array, asked: Task) -> Array:
+    """Weights keep every limit of their task."""
+    limits = asked.limits
+    tolerance = 0.0 if limits.long_only else 2e-6
+    assert abs(weights.sum() - 1.0) < 1e-12
+    assert np.abs(weights).max() <= limits.cap + tolerance
+    assert np.abs(weights).sum() <= limits.gross + tolerance + 1e-12
+    assert (
+        np.bincount(limits.family, np.abs(weights)).max() <= limits.family_cap + tolerance + 1e-12
+    )
+    assert not ((weights != 0) & (np.abs(weights) < 1e-6)).any()
+    if asked.held is not None:
+        assert np.abs(weights - asked.held).sum() / 2 <= limits.turnover + 2e-6
+    return weights

@@ -5,31 +5,38 @@ import pytest
 from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
 from hawk_assets.aggregation.estimation import estimate
-from hawk_assets.aggregation.objectives import optimise
-from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.objectives import PROGRAMS
+from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.schemas import WEIGHTS, validate
-from hawk_assets_tests.aggregation.samples import months, performance, returns
+from hawk_assets_tests.aggregation.samples import answer, months, performance, returns, task
 
-PARAMETERS = AggregationParameters()
+PARAMETERS = AggregationParameters("max_sharpe")
 JANUARY = months("2024-01-01")
 WINDOW = "2021-01-01"
 
 
-def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS):
-    table = build_weights(record, wanted, previous, parameters, clarabel_solver.solve)
+def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS, families=None):
+    families = families or {name: name for name in record}
+    table = build_weights(record, wanted, previous, parameters, families, clarabel_solver.solve)
     validate(WEIGHTS, table, "weights")
     assert list(table.columns) == list(WEIGHTS.columns)
     assert list(table.index) == list(range(len(wanted) * len(record)))
     assert table["month"].tolist() == [m for m in wanted for _ in record]
     assert table["model"].tolist() == sorted(record) * len(wanted)
-    total = table.groupby("month")["weight"].sum()
-    np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-12)
-    assert (table["weight"] >= 0).all()
-    if PARAMETERS.cap * len(record) >= 1:
-        eligible = table["reason"].eq("").groupby(table["month"]).transform("sum")
-        assert (table["weight"] <= np.maximum(parameters.cap, 1 / eligible.clip(1))).all()
+    eligible = table["reason"].eq("").groupby(table["month"]).transform("sum")
+    cap = np.where(eligible == 0, 1.0, np.maximum(parameters.cap, 1 / eligible.clip(1)))
+    for column in ("weight", *BENCHMARKS):
+        total = table.groupby("month")[column].sum()
+        np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-12)
+        assert (table[column] >= 0).all()
+        assert (table[column] <= cap).all()
     return table
+
+
+def weigh(objective, sample, cap=0.4, **limits):
+    """What the objective alone makes of a sample."""
+    return answer(objective, task(estimate(np.ascontiguousarray(sample)), cap, **limits)).weights
 
 
 def taken(table):
@@ -62,7 +69,7 @@ def test_the_weights_are_the_objective_on_the_36_months_before():
     record = performance(values, last="2024-03-29")
     dates = record["m00"]["date"]
     window = values[(dates >= WINDOW) & (dates < "2024-01-01")]
-    expected, _ = optimise("max_sharpe", estimate(window), 0.4, clarabel_solver.solve)
+    expected = weigh("max_sharpe", window)
     table = build(record)
     np.testing.assert_array_equal(table["weight"], expected)
     assert taken(table) == ("max_sharpe", "Solved", "clarabel")
@@ -70,23 +77,73 @@ def test_the_weights_are_the_objective_on_the_36_months_before():
     assert (table["objective"] == "max_sharpe").all()
 
 
-@pytest.mark.parametrize(
-    ("objective", "solver"), [("min_variance", "clarabel"), ("inverse_vol", "none")]
-)
-def test_another_objective_takes_its_own_rung(objective, solver):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_takes_its_own_rung(objective):
     values = returns(700, 6)
-    parameters = AggregationParameters(objective=objective)
-    table = build(performance(values), parameters=parameters)
-    expected, _ = optimise(objective, estimate(values), 0.4, clarabel_solver.solve)
-    np.testing.assert_array_equal(table["weight"], expected)
-    assert taken(table) == (objective, "Solved", solver)
+    table = build(performance(values), parameters=AggregationParameters(objective))
+    np.testing.assert_array_equal(table["weight"], weigh(objective, values))
+    assert taken(table) == (objective, "Solved", "clarabel" if objective in PROGRAMS else "none")
     assert (table["objective"] == objective).all()
 
 
-def test_nothing_from_the_month_on_is_seen():
+def test_the_default_is_the_net_ratio_coming_from_the_weights_held():
+    values, before = returns(700, 6), [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
+    previous = held(**{f"m{j:02d}": w for j, w in enumerate(before)})
+    parameters = AggregationParameters()
+    table = build(performance(values), previous=previous, parameters=parameters)
+    assert taken(table) == ("max_sharpe_net", "Solved", "clarabel")
+    np.testing.assert_array_equal(table["weight"], weigh("max_sharpe_net", values, held=before))
+    afresh = build(performance(values), parameters=parameters)
+    assert np.abs(afresh["weight"] - table["weight"]).max() > 0.01
+
+
+def test_equal_weight_and_risk_parity_stand_beside_whatever_is_chosen():
+    values = returns(700, 6)
+    values[:, 4] = 0.0
+    table = build(performance(values))
+    for benchmark in BENCHMARKS:
+        chosen = build(performance(values), parameters=AggregationParameters(benchmark))
+        np.testing.assert_array_equal(table[benchmark], chosen["weight"])
+        assert (chosen["rung"] == benchmark).all()
+    np.testing.assert_array_equal(table["equal_weight"], [0.2, 0.2, 0.2, 0.2, 0.0, 0.2])
+    assert table["risk_parity"][4] == 0.0
+
+
+def test_variants_of_one_idea_share_the_cap_of_their_family():
+    values = returns(700, 6)
+    values[:, :3] += 8e-4
+    record = performance(values)
+    families = dict(zip(record, ["ema", "ema", "ema", "rsi", "sma", "macd"], strict=True))
+    parameters = AggregationParameters("max_sharpe", family_cap=0.5)
+    table = build(record, parameters=parameters, families=families)
+    assert table["weight"][:3].sum() == pytest.approx(0.5, abs=1e-9)
+    assert build(record)["weight"][:3].sum() > 0.6
+
+
+def test_a_family_cap_that_the_eligible_cannot_fill_gives_way_and_says_so():
+    values = returns(700, 4)
+    values[:, 3] = 0.0
+    families = {"m00": "ema", "m01": "ema", "m02": "rsi", "m03": "sma"}
+    parameters = AggregationParameters("min_variance", family_cap=0.4)
+    table = build(performance(values), parameters=parameters, families=families)
+    assert taken(table)[:2] == ("min_variance", "Solved; family_cap lifted to 0.6")
+    assert table["weight"][:2].sum() == pytest.approx(0.6, abs=1e-9)
+
+
+def test_a_half_life_looks_at_the_recent_past():
+    values = returns(700, 6)
+    recent = AggregationParameters("min_variance", half_life=3.0)
+    expected = answer("min_variance", task(estimate(values, 3.0), 0.4)).weights
+    table = build(performance(values), parameters=recent)
+    np.testing.assert_array_equal(table["weight"], expected)
+    assert np.abs(expected - weigh("min_variance", values)).max() > 0.01
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_nothing_from_the_month_on_is_seen(objective):
     record = performance(returns(1500, 6), last="2024-06-28")
-    wanted = months("2023-10-01", 8)
-    before = build(record, wanted)
+    wanted, parameters = months("2023-10-01", 8), AggregationParameters(objective)
+    before = build(record, wanted, parameters=parameters)
     for position, month in enumerate(wanted):
         poisoned = {}
         for name, frame in record.items():
@@ -95,7 +152,7 @@ def test_nothing_from_the_month_on_is_seen():
             poisoned[name] = frame.copy()
             poisoned[name].loc[late, "daily_return"] = noise
         poisoned["m03"] = poisoned["m03"][poisoned["m03"]["date"] < month]
-        after = build(poisoned, wanted)
+        after = build(poisoned, wanted, parameters=parameters)
         rows = slice(0, (position + 1) * len(record))
         pd.testing.assert_frame_equal(before[rows], after[rows], check_exact=True)
         assert position == 7 or not before.equals(after)
@@ -109,14 +166,17 @@ def test_nothing_from_before_the_window_is_seen():
     assert not build(record).equals(build(later))
 
 
-def test_a_range_equals_its_months_one_by_one_bit_for_bit():
+@pytest.mark.parametrize("objective", ["max_sharpe", "max_sharpe_net", "min_cvar"])
+def test_a_range_equals_its_months_one_by_one_bit_for_bit(objective):
+    parameters = AggregationParameters(objective)
     values = returns(1600, 6)
     values[700:1100] -= 0.004
     values[:500, 2] = 0.0
     record = performance(values, last="2024-06-28")
     wanted = months("2018-06-01", 52)
-    whole = build(record, wanted)
-    assert {"max_sharpe", "previous_weights", "equal_weight"} <= set(whole["rung"])
+    whole = build(record, wanted, parameters=parameters)
+    assert {objective, "equal_weight"} <= set(whole["rung"])
+    assert ("previous_weights" in set(whole["rung"])) == (objective != "min_cvar")
     previous = None
     for month in wanted:
         window = {
@@ -125,7 +185,7 @@ def test_a_range_equals_its_months_one_by_one_bit_for_bit():
             ]
             for name, frame in record.items()
         }
-        alone = build(window, pd.DatetimeIndex([month]), previous)
+        alone = build(window, pd.DatetimeIndex([month]), previous, parameters)
         same = whole[whole["month"] == month].reset_index(drop=True)
         pd.testing.assert_frame_equal(alone, same, check_exact=True)
         previous = alone
@@ -153,6 +213,17 @@ def test_before_anyone_is_eligible_all_weigh_the_same():
     assert taken(table) == ("equal_weight", "no_record", "none")
     reasons = ["record of 143 sessions, needs 252"] * 3 + ["no performance for 2023-12"]
     assert table["reason"].tolist() == reasons
+
+
+def test_when_no_model_is_eligible_for_other_reasons_than_youth_the_status_says_so():
+    values = returns(700, 3)
+    values[650] = np.nan
+    values[:, 2] = 1e-4
+    table = build(performance(values))
+    np.testing.assert_array_equal(table["weight"], 1 / 3)
+    assert taken(table) == ("equal_weight", "no model is eligible", "none")
+    for benchmark in BENCHMARKS:
+        np.testing.assert_array_equal(table[benchmark], 1 / 3)
 
 
 def test_without_any_performance_all_weigh_the_same():
@@ -191,7 +262,7 @@ def test_a_record_counts_from_the_first_return_that_is_not_zero(idle, reason):
     assert table["reason"][2] == reason
     eligible = [0, 1, 2, 3, 4, 5] if reason == "" else [0, 1, 3, 4, 5]
     sample = np.ascontiguousarray(values[idle if reason == "" else 0 :, eligible])
-    expected, _ = optimise("max_sharpe", estimate(sample), 0.4, clarabel_solver.solve)
+    expected = weigh("max_sharpe", sample)
     np.testing.assert_array_equal(table["weight"][eligible], expected)
 
 
@@ -238,12 +309,7 @@ def test_sessions_that_a_model_lacks_are_left_out_for_all():
     values = returns(700, 5)
     record = performance(values)
     record["m02"] = record["m02"].drop(index=range(100, 140))
-    expected, _ = optimise(
-        "max_sharpe",
-        estimate(np.delete(values, range(100, 140), axis=0)),
-        0.4,
-        clarabel_solver.solve,
-    )
+    expected = weigh("max_sharpe", np.delete(values, range(100, 140), axis=0))
     np.testing.assert_array_equal(build(record)["weight"], expected)
 
 
@@ -251,7 +317,7 @@ def test_too_few_sessions_in_common_hold_the_previous_weights_or_weigh_equally()
     record = performance(returns(700, 2))
     record["m00"] = record["m00"].drop(index=range(0, 340))
     record["m01"] = record["m01"].drop(index=range(340, 680))
-    status = "infeasible: 20 sessions in common, needs 252"
+    status = "infeasible: 20 sessions in common, needs 252; cap lifted to 0.5"
     table = build(record)
     assert taken(table) == ("equal_weight", status, "none")
     assert (table["reason"] == "").all()
@@ -286,7 +352,7 @@ def test_held_weights_are_scaled_to_the_eligible_within_the_cap():
 
 def test_without_a_winner_or_previous_weights_the_variance_is_minimised():
     values = losing()
-    expected, _ = optimise("min_variance", estimate(values), 0.4, clarabel_solver.solve)
+    expected = weigh("min_variance", values)
     for previous in (None, held(gone=1.0)):
         table = build(performance(values), previous=previous)
         np.testing.assert_array_equal(table["weight"], expected)
@@ -314,7 +380,7 @@ def test_a_solver_that_fails_leads_to_inverse_volatility(monkeypatch):
     rung, status, solver = taken(table)
     assert (rung, solver) == ("inverse_vol", "none")
     assert status not in ("Solved", "")
-    expected, _ = optimise("inverse_vol", estimate(values), 0.4, clarabel_solver.solve)
+    expected = weigh("inverse_vol", values)
     np.testing.assert_array_equal(table["weight"], expected)
 
 
@@ -336,7 +402,7 @@ def test_duplicate_models_are_solved():
 
 
 def test_fewer_observations_than_models_are_solved():
-    parameters = AggregationParameters(min_months=1, window_months=1, cap=0.2)
+    parameters = AggregationParameters("max_sharpe", min_months=1, window_months=1, cap=0.2)
     table = build(performance(returns(21, 60)), parameters=parameters)
     assert taken(table) == ("max_sharpe", "Solved", "clarabel")
     assert (table["reason"] == "").all()
@@ -350,7 +416,7 @@ def test_one_model_has_the_whole_book():
 def test_a_cap_that_too_few_models_cannot_fill_gives_way():
     table = build(performance(returns(700, 2)))
     assert weights_of(table) == {"m00": 0.5, "m01": 0.5}
-    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert taken(table) == ("max_sharpe", "Solved; cap lifted to 0.5", "clarabel")
 
 
 def test_a_month_of_the_window_without_sessions_is_fine():
@@ -369,5 +435,10 @@ def test_missing_previous_weights_are_an_error_that_names_the_remedy():
     record = performance(returns(700, 6))
     with pytest.raises(MissingMonthError, match=r"2023-12.*hawk backfill --from 2023-12-01"):
         build_weights(
-            record, JANUARY, held(month="2023-11-01", m00=1.0), PARAMETERS, clarabel_solver.solve
+            record,
+            JANUARY,
+            held(month="2023-11-01", m00=1.0),
+            PARAMETERS,
+            dict.fromkeys(record, "one"),
+            clarabel_solver.solve,
         )

@@ -5,23 +5,21 @@ import pytest
 from scipy.optimize import minimize
 
 from hawk_assets.aggregation import clarabel_solver
-from hawk_assets.aggregation.estimation import Estimates, estimate
+from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import (
-    attainable_mean,
-    capped,
-    cleaned,
-    inverse_vol,
-    max_sharpe,
-    min_variance,
+    CLOSED_FORMS,
+    PROGRAMS,
     optimise,
 )
-from hawk_assets_tests.aggregation.samples import returns
+from hawk_assets.aggregation.parameters import OBJECTIVES
+from hawk_assets.aggregation.programs import max_sharpe, min_variance
+from hawk_assets_tests.aggregation.samples import answer, check, moments, returns, task
 
 CASES = [(2, 0.7), (6, 0.4), (10, 0.4), (20, 0.2), (20, 1.0), (50, 0.1)]
 
 
-def exact_solution(p, equality, value, inequality, bound, active):
-    """Minimise 1/2 x'Px, Ex = e, Gx <= g, by the active-set method from a first guess.
+def exact_solution(p, equality, value, inequality, bound, active, force=0.0):
+    """Minimise 1/2 x'Px + f'x, Ex = e, Gx <= g, by the active-set method from a first guess.
 
     Each round solves the optimality conditions of a guessed active set exactly; a guess whose
     point is feasible and whose multipliers are not negative is the optimum of a convex problem.
@@ -30,7 +28,7 @@ def exact_solution(p, equality, value, inequality, bound, active):
     for _ in range(100):
         rows = np.vstack([equality, inequality[active]])
         zeros = np.zeros((len(rows), len(rows)))
-        right = np.concatenate([np.zeros(n), value, bound[active]])
+        right = np.concatenate([np.zeros(n) - force, value, bound[active]])
         point = np.linalg.solve(np.block([[p, rows.T], [rows, zeros]]), right)
         multiplier = np.zeros(len(bound))
         multiplier[active] = point[n + len(value) :]
@@ -84,14 +82,17 @@ def sharpe(weights, estimates):
     return weights @ estimates.mean / np.sqrt(weights @ estimates.covariance @ weights)
 
 
-def solved(objective, estimates, cap):
-    weights, status = optimise(objective, estimates, cap, clarabel_solver.solve)
-    assert status == "Solved"
-    assert abs(weights.sum() - 1.0) < 1e-12
-    assert weights.min() >= 0
-    assert weights.max() <= cap
-    assert not ((weights > 0) & (weights < 1e-6)).any()
-    return weights
+def solved(objective, estimates, cap=1.0, **limits):
+    asked = task(estimates, cap, **limits)
+    found = answer(objective, asked)
+    assert found.status == "Solved"
+    assert found.solver == ("clarabel" if objective in PROGRAMS else "none")
+    return check(found.weights, asked)
+
+
+def test_every_objective_of_the_menu_is_a_program_or_a_closed_form():
+    assert {*PROGRAMS, *CLOSED_FORMS} == set(OBJECTIVES)
+    assert not set(PROGRAMS) & set(CLOSED_FORMS)
 
 
 @pytest.mark.parametrize(("n", "cap"), CASES)
@@ -100,8 +101,8 @@ def test_max_sharpe_equals_the_exact_solution(n, cap, seed):
     estimates = estimate(returns(504, n, seed))
     weights = solved("max_sharpe", estimates, cap)
     exact = exact_max_sharpe(estimates, cap, weights)
-    np.testing.assert_allclose(weights, exact, atol=1e-5)
-    assert sharpe(weights, estimates) == pytest.approx(sharpe(exact, estimates), rel=1e-8)
+    np.testing.assert_allclose(weights, exact, atol=2e-6)
+    assert sharpe(weights, estimates) == pytest.approx(sharpe(exact, estimates), rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "cap"), CASES[:4])
@@ -137,11 +138,13 @@ def test_without_a_binding_limit_max_sharpe_is_the_tangency_portfolio():
     covariance = np.array([[4.0, 1.0], [1.0, 9.0]]) * 1e-4
     mean = np.array([5.0, 6.0]) * 1e-4
     tangency = np.linalg.solve(covariance, mean)
-    weights = solved("max_sharpe", Estimates(mean, covariance), 1.0)
+    weights = solved("max_sharpe", moments(mean, covariance), 1.0)
     np.testing.assert_allclose(weights, tangency / tangency.sum(), atol=1e-7)
 
 
-@pytest.mark.parametrize("objective", ["max_sharpe", "min_variance"])
+@pytest.mark.parametrize(
+    "objective", [o for o in OBJECTIVES if o not in ("max_sharpe_net", "utility")]
+)
 def test_the_unit_of_the_returns_does_not_matter(objective):
     sample = returns(504, 10)
     weights = solved(objective, estimate(sample), 0.4)
@@ -150,7 +153,7 @@ def test_the_unit_of_the_returns_does_not_matter(objective):
         np.testing.assert_allclose(scaled, weights, atol=1e-7)
 
 
-@pytest.mark.parametrize("objective", ["max_sharpe", "min_variance", "inverse_vol"])
+@pytest.mark.parametrize("objective", [o for o in OBJECTIVES if o != "hrp"])
 def test_the_order_of_the_models_does_not_matter(objective):
     sample, order = returns(504, 12), np.random.default_rng(1).permutation(12)
     weights = solved(objective, estimate(sample), 0.3)
@@ -160,100 +163,317 @@ def test_the_order_of_the_models_does_not_matter(objective):
 
 def test_duplicate_models_share_what_one_of_them_would_get():
     sample = returns(504, 4)
-    once = solved("max_sharpe", Estimates(sample.mean(axis=0), np.cov(sample.T)), 1.0)
+    once = solved("max_sharpe", moments(sample.mean(axis=0), np.cov(sample.T)), 1.0)
     twice = sample[:, [0, 0, 1, 1, 2, 2, 3, 3]]
-    weights = solved("max_sharpe", Estimates(twice.mean(axis=0), np.cov(twice.T)), 1.0)
+    weights = solved("max_sharpe", moments(twice.mean(axis=0), np.cov(twice.T)), 1.0)
     np.testing.assert_allclose(weights[::2] + weights[1::2], once, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("mean", "cap", "expected"),
-    [
-        ([3.0, -1.0, -2.0], 0.4, 0.4 * 3 - 0.4 * 1 - 0.2 * 2),
-        ([-1.0, 2.0], 0.5, 0.5),
-        ([1.0, 2.0], 1.0, 2.0),
-        ([1.0], 1.0, 1.0),
-        ([-3.0, -1.0, -2.0], 1 / 3, -2.0),
-    ],
-)
-def test_the_attainable_mean_fills_the_caps_with_the_best(mean, cap, expected):
-    assert attainable_mean(np.array(mean), cap) == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize(
     ("mean", "cap"), [([-1e-4, -2e-4, -3e-4], 1.0), ([1e-4, -5e-4, -6e-4], 0.4), ([0.0, 0.0], 0.5)]
 )
 def test_max_sharpe_asks_for_a_positive_mean_that_the_cap_allows(mean, cap):
-    estimates = Estimates(np.array(mean), np.eye(len(mean)) * 1e-4)
-    weights, status = optimise("max_sharpe", estimates, cap, clarabel_solver.solve)
-    assert weights is None
-    assert status == "infeasible: no mix has a positive mean"
+    estimates = moments(mean, np.eye(len(mean)) * 1e-4)
+    found = answer("max_sharpe", task(estimates, cap))
+    assert found.weights is None
+    assert (found.status, found.solver) == ("infeasible: no mix has a positive mean", "none")
 
 
 def test_a_large_loser_does_not_turn_max_sharpe_around():
-    estimates = Estimates(np.array([1e-4, 2e-4, -9e-4]), np.eye(3) * 1e-4)
+    estimates = moments([1e-4, 2e-4, -9e-4], np.eye(3) * 1e-4)
     np.testing.assert_allclose(solved("max_sharpe", estimates, 0.7), [1 / 3, 2 / 3, 0.0], atol=1e-6)
 
 
-def test_estimates_with_a_hole_are_not_solved():
-    estimates = Estimates(np.array([1e-4, 2e-4]), np.full((2, 2), np.nan))
-    for objective in ("max_sharpe", "min_variance", "inverse_vol"):
-        weights, status = optimise(objective, estimates, 1.0, clarabel_solver.solve)
-        assert weights is None
-        assert status != "Solved"
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_estimates_with_a_hole_are_not_solved(objective, hole):
+    covariance = np.eye(2) * 1e-4
+    for estimates in (
+        moments([1e-4, 2e-4], np.full((2, 2), hole)),
+        moments([1e-4, hole], covariance),
+    ):
+        found = answer(objective, task(estimates))
+        assert found.weights is None
+        assert found.status == "the estimates are not finite"
 
 
 def test_a_solution_that_is_not_optimal_is_rejected_whatever_its_status():
-    estimates = estimate(returns(504, 5))
-
     def careless(problem):
         solution = clarabel_solver.solve(problem)
         return replace(solution, x=solution.x * (1 + 1e-4))
 
-    weights, status = optimise("max_sharpe", estimates, 0.4, careless)
-    assert weights is None
-    assert status.startswith("rejected: KKT residual")
+    asked = task(estimate(returns(504, 5)), 0.4)
+    for objective in PROGRAMS:
+        found = optimise(objective, asked, careless)
+        assert found.weights is None
+        assert found.status.startswith("rejected: KKT residual")
+
+
+def test_a_backend_that_gives_up_is_quoted():
+    def gives_up(problem):
+        return replace(clarabel_solver.solve(problem), status="MaxIterations")
+
+    asked = task(estimate(returns(504, 5)), 0.4)
+    for objective in PROGRAMS:
+        found = optimise(objective, asked, gives_up)
+        assert (found.weights, found.status) == (None, "MaxIterations")
 
 
 def test_the_statements_carry_the_cap_and_are_of_size_one():
     estimates = estimate(returns(504, 5) * 1e-3)
-    for problem in (max_sharpe(estimates, 0.4), min_variance(estimates, 0.4)):
+    for problem in (max_sharpe(task(estimates, 0.4)), min_variance(task(estimates, 0.4))):
         assert sum(size for _, size in problem.cones) == len(problem.b) == len(problem.A)
         assert np.trace(problem.P) == pytest.approx(5.0)
         assert np.abs(problem.A).max() == 1.0
 
 
-def test_inverse_vol_is_proportional_to_one_over_the_deviation():
-    estimates = Estimates(np.zeros(3), np.diag([1.0, 4.0, 16.0]))
-    np.testing.assert_allclose(inverse_vol(estimates, 1.0), np.array([4.0, 2.0, 1.0]) / 7)
-    np.testing.assert_allclose(inverse_vol(estimates, 0.5), [0.5, 1 / 3, 1 / 6])
+def exact_net(asked, weights):
+    """The optimum of max_sharpe_net by the active-set method, over y, the sales of all, and k."""
+    estimates, limits, held = asked.estimates, asked.limits, asked.held
+    n, eye = len(held), np.eye(len(held))
+    cost = asked.parameters.cost_bps * 1e-4 / 21
+    none, column = np.zeros((n, n)), np.zeros((n, 1))
+    rows = np.vstack(
+        [
+            np.hstack([-eye, none, column]),
+            np.hstack([eye, none, np.full((n, 1), -limits.cap)]),
+            np.hstack([-eye, -eye, held[:, None]]),
+            np.hstack([none, -eye, column]),
+        ]
+    )
+    keep = np.concatenate([np.ones(2 * n, bool), np.repeat(held[None] > 0, 2, axis=0).ravel()])
+    columns = np.concatenate([np.ones(n, bool), held > 0, [True]])
+    sales = np.maximum(held - weights, 0.0)
+    slack = np.concatenate([weights, limits.cap - weights, weights + sales - held, sales])
+    net = np.concatenate([estimates.shrunk_mean, np.full(n, -2 * cost), [0.0]])
+    full = np.concatenate([np.ones(n), np.zeros(n), [-1.0]])
+    equality = np.vstack([net * 1e4, full])[:, columns]
+    y = exact_solution(
+        np.pad(estimates.covariance * 1e4, (0, n + 1))[np.ix_(columns, columns)],
+        equality,
+        np.array([1.0, 0.0]),
+        rows[np.ix_(keep, columns)],
+        np.zeros(keep.sum()),
+        slack[keep] < 1e-6,
+    )
+    return y[:n] / y[:n].sum()
 
 
-@pytest.mark.parametrize(
-    ("shares", "cap", "expected"),
-    [
-        ([4.0, 2.0, 1.0, 1.0], 0.4, [0.4, 0.3, 0.15, 0.15]),
-        ([9.0, 4.0, 1.0, 1.0], 0.4, [0.4, 0.4, 0.1, 0.1]),
-        ([1.0, 0.0, 0.0], 0.4, [0.4, 0.3, 0.3]),
-        ([5.0, 1.0], 0.5, [0.5, 0.5]),
-        ([3.0, 1.0], 1.0, [0.75, 0.25]),
-        ([7.0, 2.0, 1.0], 1 / 3, [1 / 3, 1 / 3, 1 / 3]),
-        ([2.0], 1.0, [1.0]),
-    ],
-)
-def test_what_the_cap_cuts_off_goes_to_the_others(shares, cap, expected):
-    np.testing.assert_allclose(capped(np.array(shares), cap), expected, atol=1e-15)
+@pytest.mark.parametrize(("n", "cap"), CASES[1:])
+@pytest.mark.parametrize("seed", range(4))
+def test_max_sharpe_net_equals_the_exact_solution(n, cap, seed):
+    estimates = estimate(returns(504, n, seed))
+    held = solved("inverse_vol", estimates)
+    asked = task(estimates, cap, held=held, cost_bps=10.0)
+    weights = check(answer("max_sharpe_net", asked).weights, asked)
+    np.testing.assert_allclose(weights, exact_net(asked, weights), atol=2e-6)
 
 
-def test_the_residue_of_the_solver_is_swept_up():
-    weights = cleaned(np.array([0.4 + 1e-9, 0.4 - 1e-9, 0.2, 9e-7, -1e-10]) * 7, 0.4)
-    np.testing.assert_allclose(weights, [0.4, 0.4, 0.2, 0.0, 0.0], atol=1e-6)
-    assert weights[3] == weights[4] == 0.0
-    assert weights.max() <= 0.4
-    assert abs(weights.sum() - 1.0) < 1e-15
+def net_sharpe(weights, asked):
+    turnover = np.abs(weights - asked.held).sum()
+    cost = asked.parameters.cost_bps * 1e-4 / 21 * turnover
+    mean = weights @ asked.estimates.shrunk_mean - cost
+    return mean / np.sqrt(weights @ asked.estimates.covariance @ weights)
 
 
-def test_a_sliver_that_the_cap_needs_is_not_swept_up():
-    weights = cleaned(np.array([0.333333, 0.333333, 0.333333, 9e-7]), 0.333333)
-    assert weights.max() <= 0.333333
-    assert abs(weights.sum() - 1.0) < 1e-15
+@pytest.mark.parametrize("gross", [1.0, 1.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_mix_nearby_has_a_better_net_ratio(seed, gross):
+    estimates = estimate(returns(504, 8, seed))
+    rng = np.random.default_rng(seed)
+    held = rng.dirichlet(np.ones(8))
+    asked = task(estimates, 0.6, held=held, gross=gross, cost_bps=5.0)
+    weights = check(answer("max_sharpe_net", asked).weights, asked)
+    best = net_sharpe(weights, asked)
+    others = [held, *np.eye(8)[weights < 0.6], *rng.dirichlet(np.ones(8), 200)]
+    for other in others:
+        for step in (1e-4, 1e-2, 0.3):
+            moved = weights + step * (other - weights)
+            if np.abs(moved).max() <= 0.6:
+                assert net_sharpe(moved, asked) <= best + 1e-9
+
+
+def test_without_weights_held_or_without_cost_the_net_ratio_is_the_ratio_of_the_shrunk_mean():
+    estimates = estimate(returns(504, 8))
+    shrunk = replace(estimates, mean=estimates.shrunk_mean)
+    plain = solved("max_sharpe", shrunk, 0.4)
+    np.testing.assert_allclose(solved("max_sharpe_net", estimates, 0.4), plain, atol=1e-9)
+    free = solved("max_sharpe_net", estimates, 0.4, held=np.full(8, 1 / 8), cost_bps=0.0)
+    np.testing.assert_allclose(free, plain, atol=1e-9)
+
+
+def test_a_higher_cost_trades_less_until_nothing_is_traded():
+    estimates, held = estimate(returns(504, 8)), np.full(8, 1 / 8)
+    traded = [
+        np.abs(solved("max_sharpe_net", estimates, 0.4, held=held, cost_bps=bps) - held).sum()
+        for bps in (0.0, 2.0, 5.0, 10.0, 50.0, 500.0)
+    ]
+    assert traded[0] > 0.5
+    assert (np.diff(traded) <= 1e-9).all()
+    assert traded[-1] < 1e-9
+
+
+def test_a_cost_that_no_mean_pays_for_is_infeasible():
+    held = np.array([1.0, 0.0, 0.0])
+    estimates = moments([-3e-3, 2e-3, 2e-3], np.eye(3) * 1e-4)
+    assert estimates.shrunk_mean.max() > 1e-4
+    found = answer("max_sharpe_net", task(estimates, held=held, cost_bps=1000.0))
+    assert (found.weights, found.status) == (None, "PrimalInfeasible")
+
+
+@pytest.mark.parametrize("aversion", [0.01, 1.0, 5.0, 50.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_utility_equals_the_exact_solution(aversion, seed):
+    estimates = estimate(returns(504, 10, seed))
+    weights = solved("utility", estimates, 0.4, risk_aversion=aversion)
+    exact = exact_solution(
+        aversion * estimates.covariance * 1e4,
+        np.ones((1, 10)),
+        np.ones(1),
+        np.vstack([-np.eye(10), np.eye(10)]),
+        np.repeat([0.0, 0.4], 10),
+        guess(weights, 0.4),
+        force=-estimates.shrunk_mean * 1e4,
+    )
+    np.testing.assert_allclose(weights, exact, atol=2e-6)
+
+
+def test_utility_goes_from_the_best_mean_to_the_least_variance():
+    estimates = estimate(returns(504, 6))
+    bold = solved("utility", estimates, risk_aversion=1e-3)
+    np.testing.assert_allclose(bold, np.eye(6)[estimates.mean.argmax()], atol=1e-6)
+    timid = solved("utility", estimates, risk_aversion=1e6)
+    np.testing.assert_allclose(timid, solved("min_variance", estimates), atol=1e-5)
+
+
+def cvar(weights, scenarios, tail):
+    """The mean of the worst share of losses, that on its edge counted in part."""
+    losses = np.sort(-scenarios @ weights)[::-1]
+    count = tail * len(losses)
+    part = np.clip(count - np.arange(len(losses)), 0.0, 1.0)
+    return part @ losses / count
+
+
+@pytest.mark.parametrize(("n", "cap"), CASES[:4])
+@pytest.mark.parametrize("tail", [0.05, 0.5])
+def test_min_cvar_has_the_least_loss_in_the_tail(n, cap, tail):
+    """Against HiGHS, on all scenarios at once."""
+    from scipy.optimize import linprog
+
+    sample = returns(504, n)
+    weights = solved("min_cvar", estimate(sample), cap, tail=tail)
+    everyday = np.hstack([-sample * 100, -np.ones((504, 1)), -np.eye(504)])
+    best = linprog(
+        np.concatenate([np.zeros(n), [1.0], np.full(504, 1 / 504 / tail)]),
+        A_ub=everyday,
+        b_ub=np.zeros(504),
+        A_eq=np.concatenate([np.ones(n), np.zeros(505)])[None],
+        b_eq=[1.0],
+        bounds=[(0, cap)] * n + [(None, None)] + [(0, None)] * 504,
+    )
+    np.testing.assert_allclose(weights, best.x[:n], atol=1e-6)
+    assert cvar(weights, sample, tail) * 100 == pytest.approx(best.fun, rel=1e-8)
+
+
+def test_min_cvar_finds_the_tail_wherever_it_begins_to_look():
+    sample = returns(504, 6)
+    sample[:30, 2], sample[:30, 3] = -0.2, 0.2
+    held = np.eye(6)[3]
+    weights = solved("min_cvar", estimate(sample), 0.5)
+    misled = solved("min_cvar", estimate(sample), 0.5, held=held)
+    np.testing.assert_allclose(misled, weights, atol=1e-6)
+
+
+def test_min_cvar_counts_a_return_as_much_as_its_probability():
+    sample = returns(504, 5)
+    count = np.repeat([1, 3], 252)
+    weighed = replace(estimate(sample), probability=count / count.sum())
+    weights = solved("min_cvar", weighed, 0.6)
+    copied = solved("min_cvar", estimate(np.repeat(sample, count, axis=0)), 0.6)
+    np.testing.assert_allclose(weights, copied, atol=1e-6)
+    assert np.abs(weights - solved("min_cvar", estimate(sample), 0.6)).max() > 0.01
+
+
+def signed(sample, **limits):
+    estimates = estimate(sample)
+    return {
+        o: solved(o, estimates, limits.pop("cap", 0.5), **limits)
+        for o in ("max_sharpe", "max_sharpe_net", "min_variance", "utility", "min_cvar")
+    }
+
+
+def test_shorts_go_as_far_as_the_gross_limit():
+    found = signed(returns(504, 8), gross=1.6)
+    for objective in ("max_sharpe", "utility"):
+        assert np.abs(found[objective]).sum() == pytest.approx(1.6, abs=1e-6)
+    long_only = signed(returns(504, 8))
+    assert all((weights >= 0).all() for weights in long_only.values())
+    estimates = estimate(returns(504, 8))
+    assert sharpe(found["max_sharpe"], estimates) > sharpe(long_only["max_sharpe"], estimates)
+
+
+def test_a_gross_limit_out_of_reach_leaves_the_unconstrained_optimum():
+    estimates = estimate(returns(504, 6))
+    free = np.linalg.solve(estimates.covariance, np.ones(6))
+    weights = solved("min_variance", estimates, 1.0, gross=10.0)
+    np.testing.assert_allclose(weights, free / free.sum(), atol=1e-9)
+
+
+def test_closed_forms_stay_long_only_whatever_the_gross_limit():
+    estimates = estimate(returns(504, 6))
+    for objective in CLOSED_FORMS:
+        assert (solved(objective, estimates, 0.4, gross=2.0) >= 0).all()
+
+
+FAMILIES = ["ema", "ema", "ema", "rsi", "rsi", "sma", "macd", "hurst"]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("gross", [1.0, 1.5])
+def test_every_objective_keeps_to_all_limits_at_once(objective, gross):
+    sample = returns(504, 8)
+    sample[:, :3] += 4e-4
+    held = np.array([0.05, 0.05, 0.1, 0.2, 0.1, 0.2, 0.2, 0.1])
+    solved(
+        objective,
+        estimate(sample),
+        0.25,
+        families=FAMILIES,
+        family_cap=0.3,
+        held=held,
+        turnover=0.1,
+        gross=gross,
+    )
+
+
+def test_a_family_that_is_all_the_rage_gets_its_cap_and_no_more():
+    sample = returns(504, 8)
+    sample[:, :3] += 8e-4
+    weights = solved("max_sharpe", estimate(sample), 0.4, families=FAMILIES, family_cap=0.3)
+    assert weights[:3].sum() == pytest.approx(0.3, abs=1e-9)
+    assert solved("max_sharpe", estimate(sample), 0.4)[:3].sum() > 0.6
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_limit_of_turnover_is_reached_and_not_passed(objective):
+    estimates, held = estimate(returns(504, 6)), np.eye(6)[0] * 0.7 + 0.05
+    free = solved(objective, estimates, 0.8, held=held, cost_bps=0.0)
+    change = np.abs(free - held).sum() / 2
+    assert change > 0.05
+    slow = solved(objective, estimates, 0.8, held=held, cost_bps=0.0, turnover=0.05)
+    assert np.abs(slow - held).sum() / 2 == pytest.approx(0.05, abs=1e-6)
+
+
+def perturbed(estimates, size):
+    noise = np.random.default_rng(0).normal(0.0, size, estimates.scenarios.shape)
+    return estimate(estimates.scenarios + noise)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_noise_of_the_last_digits_stays_there(objective):
+    """Performance agrees to 1e-9 however the months are cut up; weights have to follow."""
+    estimates = estimate(returns(756, 20))
+    held = solved("inverse_vol", estimates, 0.4)
+    weights = solved(objective, estimates, 0.4, held=held)
+    moved = solved(objective, perturbed(estimates, 1e-12), 0.4, held=held)
+    np.testing.assert_allclose(moved, weights, atol=1e-8)

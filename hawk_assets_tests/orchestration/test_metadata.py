@@ -151,7 +151,7 @@ def test_the_weights_say_how_they_were_found() -> None:
     frame = pd.DataFrame(
         [
             {"month": MONTHS[0], "model": m, "weight": w, **how, "rung": "min_variance"}
-            for m, w in {"a": 0.7, "b": 0.0, "c": 0.3}.items()
+            for m, w in {"a": 1.3, "b": 0.0, "c": -0.3}.items()
         ]
         + [{"month": MONTHS[1], "model": m, "weight": 0.0, **how, "rung": "cash"} for m in "abc"]
     )
@@ -160,7 +160,7 @@ def test_the_weights_say_how_they_were_found() -> None:
         MONTHS[0]: {
             "rows": 3,
             "models_with_weight": 2,
-            "largest_weight": 0.7,
+            "largest_weight": 1.3,
             **how,
             "rung": "min_variance",
         },

@@ -128,11 +128,13 @@ def build_stage(
     body: Callable[[Stage], Iterable[tuple[Output, Make]]],
     resources: Iterable[str] = (),
     checks: Sequence[dg.AssetCheckSpec] = (),
+    config: Mapping[str, dg.Field] | None = None,
 ) -> dg.AssetsDefinition:
     """One step that makes ``outputs`` with ``body``.
 
     :param body: takes the run, gives each selected table and the call that makes it, a table after
         the tables of this stage that it reads
+    :param config: what can be chosen for one run, in the launchpad
     """
 
     windows = _declared_windows(outputs)
@@ -155,6 +157,7 @@ def build_stage(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys={"tables", *resources},
+        config_schema=config,
     )
     def stage(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
         run = Stage(context, context.resources.tables, outputs)

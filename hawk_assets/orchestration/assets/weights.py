@@ -1,11 +1,12 @@
 """weights: the share of each model, from the performance of the months before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 import pandas as pd
 
-from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
 from hawk_assets.orchestration.metadata import attach
@@ -19,10 +20,14 @@ def build(
     outputs: Sequence[Output],
     partitions: dg.PartitionsDefinition,
     parameters: AggregationParameters,
+    families: Mapping[str, str],
     settings: SolverSettings,
 ) -> dg.AssetsDefinition:
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        yield run.outputs[0], lambda: _weights(run, parameters, Solver(settings))
+        chosen = replace(
+            parameters, objective=run.context.op_execution_context.op_config["objective"]
+        )
+        yield run.outputs[0], lambda: _weights(run, chosen, families, Solver(settings))
 
     solved = dg.AssetCheckSpec(
         SOLVED,
@@ -36,10 +41,28 @@ def build(
         description="MOSEK solved, or was not expected to: a licence or a server that is "
         "configured and cannot be used is a warning, none at all is not.",
     )
-    return build_stage("weights", outputs, partitions, body, checks=[solved, solver])
+    menu = dg.Enum("Objective", [dg.EnumValue(n, description=d) for n, d in OBJECTIVES.items()])
+    objective = dg.Field(
+        menu,
+        default_value=parameters.objective,
+        description="How models are weighted in this run; HAWK_OBJECTIVE is for all of them.",
+    )
+    return build_stage(
+        "weights",
+        outputs,
+        partitions,
+        body,
+        checks=[solved, solver],
+        config={"objective": objective},
+    )
 
 
-def _weights(run: Stage, parameters: AggregationParameters, solver: Solver) -> pd.DataFrame:
+def _weights(
+    run: Stage,
+    parameters: AggregationParameters,
+    families: Mapping[str, str],
+    solver: Solver,
+) -> pd.DataFrame:
     from hawk_assets.aggregation.allocation import build_weights
 
     output = run.outputs[0]
@@ -48,7 +71,9 @@ def _weights(run: Stage, parameters: AggregationParameters, solver: Solver) -> p
         for source in output.inputs
         if source.key != output.key
     }
-    weights = build_weights(performance, run.months, run.previous(output), parameters, solver)
+    weights = build_weights(
+        performance, run.months, run.previous(output), parameters, families, solver
+    )
     unsolved = (weights["rung"] != weights["objective"]) & (weights["status"] != "no_record")
     fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(

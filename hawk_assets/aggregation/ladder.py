@@ -1,0 +1,84 @@
+"""The weights of one month, and what is done when the objective has none: a rung lower."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hawk_assets.aggregation.conic import Solve
+from hawk_assets.aggregation.eligibility import View
+from hawk_assets.aggregation.limits import Limits, filled, limits_of, settled
+from hawk_assets.aggregation.objectives import NO_SOLVER, SOLVED, optimise
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.task import Task
+from hawk_assets.core.model import Array
+
+FALLBACKS = ("min_variance", "inverse_vol")
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """:param weights: of all models, shape ``(n_models,)``
+    :param rung: the objective, or what stands in for it
+    :param status: ``Solved``, or why the objective was not
+    :param solver: what the weights come from; ``none`` where nothing was solved
+    """
+
+    weights: Array
+    rung: str
+    status: str
+    solver: str = NO_SOLVER
+
+
+def choose(
+    objective: str,
+    view: View,
+    held: Array,
+    families: Sequence[str],
+    parameters: AggregationParameters,
+    solve: Solve,
+) -> Choice:
+    """Down the ladder: the objective, weights held, minimum variance, inverse volatility, equal.
+
+    :param held: the weights of the month before, shape ``(n_models,)``, all 0 if there are none
+    :param families: of each model
+    """
+    eligible = view.eligible
+    weights = np.zeros(len(eligible))
+    if not eligible.any():
+        weights[:] = 1.0 / len(weights)
+        return Choice(weights, "equal_weight", view.status)
+    limits = limits_of([f for f, e in zip(families, eligible, strict=True) if e], parameters)
+    mix, rung, status, solver = _descend(
+        objective, view, settled(held[eligible], limits), limits, parameters, solve
+    )
+    weights[eligible] = mix
+    return Choice(weights, rung, f"{status}; {limits.lifted}" if limits.lifted else status, solver)
+
+
+def _descend(
+    objective: str,
+    view: View,
+    held: Array | None,
+    limits: Limits,
+    parameters: AggregationParameters,
+    solve: Solve,
+) -> tuple[Array, str, str, str]:
+    equal = filled(np.ones(len(limits.family)), limits)
+    if view.estimates is None:
+        if objective == "equal_weight":
+            return equal, objective, SOLVED, NO_SOLVER
+        if held is not None:
+            return held, "previous_weights", view.status, NO_SOLVER
+        return equal, "equal_weight", view.status, NO_SOLVER
+    task = Task(view.estimates, limits, held, parameters)
+    answer = optimise(objective, task, solve)
+    if answer.weights is not None:
+        return answer.weights, objective, answer.status, answer.solver
+    if held is not None:
+        return held, "previous_weights", answer.status, NO_SOLVER
+    for rung in FALLBACKS:
+        fallback = optimise(rung, task, solve)
+        if fallback.weights is not None:
+            return fallback.weights, rung, answer.status, fallback.solver
+    return equal, "equal_weight", answer.status, NO_SOLVER

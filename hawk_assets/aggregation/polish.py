@@ -1,0 +1,47 @@
+"""From an interior-point method's answer to the problem's own, to the last digits."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
+
+DELTA = 1e-9
+REFINEMENTS = 4
+
+
+def polished(problem: ConicProblem, solution: Solution) -> Solution:
+    """The optimum of a quadratic program, solved exactly on the rows that bind.
+
+    An interior-point method stops within 1e-6 or so of the weights, and elsewhere when its data
+    moves in the last digits. Which rows bind it has found by then: on those the optimum is the
+    solution of linear equations. Reference: Bartolomeo Stellato, Goran Banjac, Paul Goulart,
+    Alberto Bemporad and Stephen Boyd, OSQP: an operator splitting solver for quadratic programs,
+    Mathematical Programming Computation 12, 2020, section 5.4.
+
+    :param solution: ``Solved``
+    :return: the better of the two by the conditions of optimality
+    """
+    from scipy.linalg import lu_factor, lu_solve
+
+    n = len(problem.q)
+    equality = np.repeat(
+        [kind == "zero" for kind, _ in problem.cones], [size for _, size in problem.cones]
+    )
+    binding = equality | (solution.dual > problem.b - problem.A @ solution.x)
+    rows, rest = problem.A[binding], np.zeros((binding.sum(), binding.sum()))
+    exact = np.block([[problem.P, rows.T], [rows, rest]])
+    right = np.concatenate([-problem.q, problem.b[binding]])
+    # Rows that say the same twice leave the equations singular; a trace of the identity does not.
+    shift = np.concatenate([np.full(n, DELTA), np.full(len(rows), -DELTA)])
+    factors = lu_factor(exact + np.diag(shift), check_finite=False)
+    point = lu_solve(factors, right, check_finite=False)
+    for _ in range(REFINEMENTS):
+        point = point + lu_solve(factors, right - exact @ point, check_finite=False)
+    dual = np.zeros(len(problem.b))
+    dual[binding] = point[n:]
+    x = point[:n]
+    better = replace(
+        solution, x=x, dual=dual, objective=float(x @ problem.P @ x / 2.0 + problem.q @ x)
+    )
+    return better if kkt_residual(problem, better) < kkt_residual(problem, solution) else solution
