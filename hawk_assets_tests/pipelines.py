@@ -38,7 +38,7 @@ MODELS = (EmaCross(2, 4), Rsi(3, max_hold=5))
 """Recursive features, and a signal with a memory; both ready after four months."""
 
 CAPITAL = SimulationParameters().initial_value
-AGGREGATION = AggregationParameters("max_sharpe_net", cap=0.9, window_months=4, min_months=2)
+AGGREGATION = AggregationParameters("min_variance", cap=0.9, window_months=4, min_months=2)
 
 
 @cache
