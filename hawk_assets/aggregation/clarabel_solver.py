@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from hawk_assets.aggregation.conic import ConicProblem, Solution
+from hawk_assets.core.model import Array
 
 GAP = 1e-9
 
@@ -28,7 +29,6 @@ def solve(problem: ConicProblem) -> Solution:
 def build(problem: ConicProblem) -> Any:
     """A ``clarabel.DefaultSolver`` of a conic problem."""
     import clarabel
-    from scipy import sparse
 
     settings = clarabel.DefaultSettings()
     settings.verbose = False
@@ -36,10 +36,22 @@ def build(problem: ConicProblem) -> Any:
     settings.tol_gap_abs = settings.tol_gap_rel = GAP
     kinds = {"zero": clarabel.ZeroConeT, "nonnegative": clarabel.NonnegativeConeT}
     return clarabel.DefaultSolver(
-        sparse.csc_matrix(np.triu(problem.P)),
+        _columns(np.triu(problem.P)),
         problem.q,
-        sparse.csc_matrix(problem.A),
+        _columns(problem.A),
         problem.b,
         [kinds[kind](size) for kind, size in problem.cones],
         settings,
     )
+
+
+def _columns(matrix: Array) -> Any:
+    """A ``scipy.sparse.csc_matrix`` of the entries that are not 0."""
+    from scipy import sparse
+
+    # In a third of the time of csc_matrix(matrix), which goes by way of coordinates.
+    by_column = np.ascontiguousarray(matrix.T)
+    used = by_column != 0
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    rows = np.broadcast_to(np.arange(matrix.shape[0]), used.shape)[used]
+    return sparse.csc_matrix((by_column[used], rows, starts), shape=matrix.shape)

@@ -74,7 +74,8 @@ def optimise(objective: str, task: Task, solve: Solve) -> Answer:
     :param objective: a name in ``PROGRAMS`` or ``CLOSED_FORMS``
     :param solve: the backend
     """
-    if not np.isfinite([*task.estimates.mean, *task.estimates.covariance.ravel()]).all():
+    estimates = task.estimates
+    if not (np.isfinite(estimates.mean).all() and np.isfinite(estimates.covariance).all()):
         return Answer(None, "the estimates are not finite")
     if objective in CLOSED_FORMS:
         shares = CLOSED_FORMS[objective](task)
@@ -100,7 +101,7 @@ def _solved(problem: ConicProblem, task: Task, solve: Solve) -> tuple[Answer, Ar
         why = f"rejected: KKT residual {residual:.1e}"
         return Answer(None, why, solution.solver), solution.x
     if problem.P.any():
-        solution = polished(problem, solution)
+        solution = polished(problem, solution, residual)
     weights = cleaned(solution.x[: len(task.limits.family)], task.limits)
     return Answer(weights, SOLVED, solution.solver), solution.x
 

@@ -7,10 +7,10 @@ import numpy as np
 from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
 
 DELTA = 1e-9
-REFINEMENTS = 4
+REFINEMENTS = 2
 
 
-def polished(problem: ConicProblem, solution: Solution) -> Solution:
+def polished(problem: ConicProblem, solution: Solution, residual: float) -> Solution:
     """The optimum of a quadratic program, solved exactly on the rows that bind.
 
     An interior-point method stops within 1e-6 or so of the weights, and elsewhere when its data
@@ -20,7 +20,8 @@ def polished(problem: ConicProblem, solution: Solution) -> Solution:
     Mathematical Programming Computation 12, 2020, section 5.4.
 
     :param solution: ``Solved``
-    :return: the better of the two by the conditions of optimality
+    :param residual: how far it is from the conditions of optimality
+    :return: the better of the two by these
     """
     from scipy.linalg import lu_factor, lu_solve
 
@@ -44,4 +45,4 @@ def polished(problem: ConicProblem, solution: Solution) -> Solution:
     better = replace(
         solution, x=x, dual=dual, objective=float(x @ problem.P @ x / 2.0 + problem.q @ x)
     )
-    return better if kkt_residual(problem, better) < kkt_residual(problem, solution) else solution
+    return better if kkt_residual(problem, better) < residual else solution

@@ -191,6 +191,18 @@ def test_a_range_equals_its_months_one_by_one_bit_for_bit(objective):
         previous = alone
 
 
+@pytest.mark.parametrize("objective", ["max_sharpe_net", "min_cvar"])
+def test_noise_does_not_grow_from_month_to_month(objective):
+    """Performance agrees to 1e-9 however the months are cut up, and weights shall to 1e-6."""
+    values = returns(1800, 8)
+    noise = np.random.default_rng(1).uniform(-1e-9, 1e-9, values.shape)
+    wanted, parameters = months("2019-01-01", 60), AggregationParameters(objective)
+    clean = build(performance(values), wanted, parameters=parameters)
+    noisy = build(performance(values + noise), wanted, parameters=parameters)
+    assert (clean["rung"] == objective).all()
+    np.testing.assert_allclose(noisy["weight"], clean["weight"], rtol=0, atol=1e-6)
+
+
 def test_the_order_of_models_and_rows_changes_nothing():
     record = performance(returns(700, 8))
     shuffled = {

@@ -7,8 +7,13 @@ from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.conic import ConicProblem, kkt_residual
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
-from hawk_assets.aggregation.polish import polished
+from hawk_assets.aggregation.polish import polished as polished_from
 from hawk_assets_tests.aggregation.samples import returns, task
+
+
+def polished(problem, solution):
+    return polished_from(problem, solution, kkt_residual(problem, solution))
+
 
 QUADRATIC = [name for name in PROGRAMS if name != "min_cvar"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.settings import Settings, batch_events
@@ -121,3 +122,34 @@ def test_events_are_batched_unless_the_user_says_otherwise(monkeypatch: pytest.M
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "7")
     batch_events()
     assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == "7"
+
+
+def test_the_weights_are_chosen_by_an_objective_and_its_parameters() -> None:
+    env = {"HAWK_OBJECTIVE": "hrp", "HAWK_AGGREGATION": "cap=0.3, window_months=24,half_life = 6"}
+    expected = AggregationParameters("hrp", cap=0.3, window_months=24, half_life=6.0)
+    assert Settings.from_env(env).aggregation == expected
+    nothing = {"HAWK_OBJECTIVE": "", "HAWK_AGGREGATION": ""}
+    assert Settings.from_env(nothing).aggregation == AggregationParameters()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "HAWK_OBJECTIVE",
+            "best",
+            "HAWK_OBJECTIVE: objective 'best': choose one of max_",
+        ),
+        ("HAWK_AGGREGATION", "cap=0", "HAWK_AGGREGATION: cap 0.0: a fraction above 0, at most 1"),
+        ("HAWK_AGGREGATION", "cap=1.5", "HAWK_AGGREGATION: cap 1.5: a fraction"),
+        ("HAWK_AGGREGATION", "cap=high", "HAWK_AGGREGATION: 'cap=high' is not understood"),
+        ("HAWK_AGGREGATION", "cap", "HAWK_AGGREGATION: 'cap' is not understood"),
+        ("HAWK_AGGREGATION", "limit=0.3", "with the names cap, family_cap"),
+        ("HAWK_AGGREGATION", "objective=hrp", "'objective=hrp' is not understood"),
+        ("HAWK_AGGREGATION", "window_months=3.5", "'window_months=3.5' is not understood"),
+    ],
+)
+def test_weights_that_cannot_be_asked_for_are_refused(name: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({name: value})
+    assert message in str(error.value)

@@ -1,0 +1,144 @@
+"""Which objective weighs the models: the setting for all runs, the launchpad for one."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
+from hawk_assets.core.errors import MissingMonthError, SettingsError
+from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES, arrow_schema
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.compare import compare_objectives
+from hawk_assets.orchestration.tables import Tables
+from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
+
+FIRST, LAST = "2015-01-01", "2015-06-01"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """All that the weights are made of."""
+    with open_desk(tmp_path_factory.mktemp("desk"), ragged_prices(), "2015-06") as desk:
+        for stage in ("market_data", "model_states", "insights", "performance"):
+            assert desk.backfill(None, None, stage) == {}
+        yield desk
+
+
+def launch(desk: Desk, **config: str) -> pd.DataFrame:
+    """The weights as the launchpad makes them."""
+    done = desk.pipeline.job.execute_in_process(
+        instance=desk.instance,
+        asset_selection=[dg.AssetKey("weights")],
+        tags={runner.RANGE_START: FIRST, runner.RANGE_END: LAST},
+        run_config={
+            "ops": {"weights": {"config": config}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+    assert done.success
+    return desk.tables()["weights",]
+
+
+def test_the_launchpad_overrides_the_objective_for_one_run(desk: Desk) -> None:
+    usual = launch(desk)
+    assert set(usual["objective"]) == {"min_variance"}
+    once = launch(desk, objective="inverse_vol")
+    assert set(once["objective"]) == {"inverse_vol"}
+    assert set(once["rung"]) == {"equal_weight", "inverse_vol"}
+    assert not once["weight"].equals(usual["weight"])
+    pd.testing.assert_frame_equal(launch(desk), usual)
+
+
+def test_equal_weight_and_risk_parity_are_stored_beside_it(desk: Desk) -> None:
+    for benchmark in BENCHMARKS:
+        chosen = launch(desk, objective=benchmark)
+        np.testing.assert_array_equal(chosen["weight"], chosen[benchmark])
+
+
+def test_the_launchpad_refuses_an_objective_that_is_not_on_the_menu(desk: Desk) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match="best"):
+        launch(desk, objective="best")
+
+
+def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_path: Path) -> None:
+    """Never an empty book: all weigh the same, and a check says so."""
+    storage = shutil.copytree(desk.settings.storage, tmp_path / "storage")
+    tables = Tables(str(storage))
+    for model in MODELS:
+        key = ("performance_timeseries", model.name)
+        months = tables.months(key)
+        frame = tables.read(key, months).assign(daily_return=1e-4)
+        schema = arrow_schema(PERFORMANCE_TIMESERIES, frame.columns)
+        tables.write(key, frame, months, schema)
+    pipeline = build_pipeline(
+        settings=replace(desk.settings, storage=str(storage)),
+        models={m.name: m for m in MODELS},
+        aggregation=desk.pipeline.aggregation,
+    )
+    (weights,) = runner.select(pipeline.outputs, ["weights"])
+    run = runner.run_stage(pipeline, desk.instance, [weights], FIRST, LAST)
+    table = pipeline.tables.read(weights.key, pipeline.tables.months(weights.key))
+    np.testing.assert_array_equal(table["weight"], 1 / len(MODELS))
+    assert run.warnings == [
+        "weights: 2015-04: equal_weight (no model is eligible); "
+        "2015-05: equal_weight (no model is eligible); "
+        "2015-06: equal_weight (no model is eligible)"
+    ]
+
+
+def test_the_settings_choose_for_all_runs(desk: Desk) -> None:
+    chosen = AggregationParameters("hrp", cap=0.6)
+    settings = replace(desk.settings, aggregation=chosen)
+    pipeline = build_pipeline(settings=settings, models={m.name: m for m in MODELS})
+    assert pipeline.aggregation == chosen
+    weights = pipeline.outputs["weights",]
+    assert weights.code_version() != desk.pipeline.outputs["weights",].code_version()
+
+
+def test_families_that_cannot_fill_the_book_stop_the_graph_from_being_built(desk: Desk) -> None:
+    settings = replace(desk.settings, aggregation=AggregationParameters(family_cap=0.4))
+    with pytest.raises(SettingsError, match=r"family_cap 0.4: 2 families cannot fill the book"):
+        build_pipeline(settings=settings, models={m.name: m for m in MODELS})
+
+
+def test_the_comparison_needs_a_year_of_weights(desk: Desk) -> None:
+    with pytest.raises(MissingMonthError, match="less than a year to compare"):
+        compare_objectives(desk.pipeline, None, None)
+
+
+def test_the_comparison_reads_what_is_stored(desk: Desk, tmp_path: Path) -> None:
+    """Three years of performance, stored as production stores it, for all objectives."""
+    settings = replace(
+        desk.settings, storage=str(tmp_path / "storage"), end=pd.Timestamp("2017-12-01")
+    )
+    pipeline = build_pipeline(
+        settings=settings,
+        models={m.name: m for m in MODELS},
+        aggregation=desk.pipeline.aggregation,
+    )
+    with pytest.raises(MissingMonthError, match="hawk backfill"):
+        compare_objectives(pipeline, None, None)
+    rng = np.random.default_rng(0)
+    template = desk.tables()["performance_timeseries", MODELS[0].name].iloc[[0]]
+    dates = pd.bdate_range("2015-01-01", "2017-12-31")
+    months = pd.date_range("2015-01-01", "2017-12-01", freq="MS")
+    for model in MODELS:
+        frame = pd.concat([template] * len(dates), ignore_index=True)
+        frame = frame.assign(date=dates, daily_return=rng.normal(3e-4, 0.01, len(dates)))
+        schema = arrow_schema(PERFORMANCE_TIMESERIES, frame.columns)
+        pipeline.tables.write(("performance_timeseries", model.name), frame, months, schema)
+    found = compare_objectives(pipeline, None, None)
+    assert {row.objective for row in found.rows} == set(OBJECTIVES)
+    assert (found.models, found.last) == (2, dates[-1])
+    later = compare_objectives(pipeline, "2016-01-01", "2017-06-01")
+    # Decided at the first close of January, traded at the second, earning from the third.
+    assert (later.first, later.last) == (pd.Timestamp("2016-01-05"), pd.Timestamp("2017-06-30"))
+    with pytest.raises(SettingsError, match="--from 2014-01-01 is not a month"):
+        compare_objectives(pipeline, "2014-01-01", None)
