@@ -1,5 +1,6 @@
 """Which objective weighs the models: the setting for all runs, the launchpad for one."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,13 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
+from hawk_assets.cli import cli
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES, arrow_schema
+from hawk_assets.models import discover
 from hawk_assets.orchestration import runner
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.compare import compare_objectives
@@ -113,32 +117,48 @@ def test_the_comparison_needs_a_year_of_weights(desk: Desk) -> None:
         compare_objectives(desk.pipeline, None, None)
 
 
-def test_the_comparison_reads_what_is_stored(desk: Desk, tmp_path: Path) -> None:
-    """Three years of performance, stored as production stores it, for all objectives."""
-    settings = replace(
-        desk.settings, storage=str(tmp_path / "storage"), end=pd.Timestamp("2017-12-01")
-    )
-    pipeline = build_pipeline(
-        settings=settings,
-        models={m.name: m for m in MODELS},
-        aggregation=desk.pipeline.aggregation,
-    )
-    with pytest.raises(MissingMonthError, match="hawk backfill"):
-        compare_objectives(pipeline, None, None)
-    rng = np.random.default_rng(0)
+@pytest.fixture
+def three_years(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Performance of two of the registered models, stored as production stores it."""
+    rng, tables = np.random.default_rng(0), Tables(str(tmp_path / "storage"))
     template = desk.tables()["performance_timeseries", MODELS[0].name].iloc[[0]]
     dates = pd.bdate_range("2015-01-01", "2017-12-31")
     months = pd.date_range("2015-01-01", "2017-12-01", freq="MS")
-    for model in MODELS:
+    for name in list(discover())[:2]:
         frame = pd.concat([template] * len(dates), ignore_index=True)
         frame = frame.assign(date=dates, daily_return=rng.normal(3e-4, 0.01, len(dates)))
         schema = arrow_schema(PERFORMANCE_TIMESERIES, frame.columns)
-        pipeline.tables.write(("performance_timeseries", model.name), frame, months, schema)
-    found = compare_objectives(pipeline, None, None)
-    assert {row.objective for row in found.rows} == set(OBJECTIVES)
-    assert (found.models, found.last) == (2, dates[-1])
-    later = compare_objectives(pipeline, "2016-01-01", "2017-06-01")
-    # Decided at the first close of January, traded at the second, earning from the third.
-    assert (later.first, later.last) == (pd.Timestamp("2016-01-05"), pd.Timestamp("2017-06-30"))
-    with pytest.raises(SettingsError, match="--from 2014-01-01 is not a month"):
-        compare_objectives(pipeline, "2014-01-01", None)
+        tables.write(("performance_timeseries", name), frame, months, schema)
+    monkeypatch.setenv("HAWK_STORAGE", tables.root)
+    monkeypatch.setenv("HAWK_START", "2015-01-01")
+    monkeypatch.setenv("HAWK_END", "2017-12-01")
+    monkeypatch.setenv("HAWK_AGGREGATION", "window_months=24")
+    return tmp_path
+
+
+def hawk(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["compare", *arguments])
+
+
+def test_hawk_compare_shows_every_objective_and_what_to_make_of_it(three_years: Path) -> None:
+    said = hawk().output
+    assert "models, 2016-01-05 to 2017-12-29, after 10 bp of every change of weight" in said
+    for objective in OBJECTIVES:
+        assert f"\n{objective} " in said
+    assert "No difference to equal weight is significant at 5% among 9" in said
+
+
+def test_hawk_compare_is_also_for_programs(three_years: Path) -> None:
+    found = json.loads(hawk("--json", "--from", "2016-07-01", "--to", "2017-06-01").output)
+    assert {row["objective"] for row in found["rows"]} == set(OBJECTIVES)
+    # Decided at the first close of July, traded at the second, earning from the third.
+    assert (found["first"], found["last"]) == ("2016-07-05", "2017-06-30")
+    for row in found["rows"]:
+        assert sum(row["months_per_rung"].values()) == 12
+        assert row["sharpe"]["standard_error"] > 0
+
+
+def test_hawk_compare_says_what_it_cannot_compare(three_years: Path) -> None:
+    assert "--from 2014-01-01 is not a month" in str(hawk("--from", "2014-01-01").exception)
+    shutil.rmtree(three_years / "storage")
+    assert "hawk backfill" in str(hawk().exception)
