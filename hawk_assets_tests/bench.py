@@ -190,9 +190,7 @@ def functions(market: Market) -> None:
     timed(
         "weights",
         ("weights",),
-        lambda: build_weights(
-            records, months, None, aggregation, families, clarabel_solver.solve
-        ),
+        lambda: build_weights(records, months, None, aggregation, families, clarabel_solver.solve),
     )
     timed(
         "combined_insights",
