@@ -32,7 +32,8 @@ from hawk_assets.core.model import Array
 KKT_TOLERANCE = 1e-6
 SOLVED = "Solved"
 NO_SOLVER = "none"
-FIRST_LOOK = 4.0
+NOTHING_PAYS = "infeasible: no mix within reach has a positive mean after costs"
+FIRST_LOOK = 3.0
 """Scenarios that ``min_cvar`` begins with, as a multiple of those in the tail."""
 LOOKED_OVER = 1e-7
 """A loss by which a scenario may be worse than the threshold, in standard deviations."""
@@ -95,7 +96,9 @@ def _solved(problem: ConicProblem, task: Task, solve: Solve) -> tuple[Answer, Ar
     """The answer, and all variables of the problem."""
     solution = solve(problem)
     if solution.status != SOLVED:
-        return Answer(None, solution.status, solution.solver), solution.x
+        # Of all programs only a ratio can be infeasible: the limits always leave a mix.
+        status = NOTHING_PAYS if solution.status == "PrimalInfeasible" else solution.status
+        return Answer(None, status, solution.solver), solution.x
     residual = kkt_residual(problem, solution)
     if not residual <= KKT_TOLERANCE:
         why = f"rejected: KKT residual {residual:.1e}"

@@ -166,7 +166,7 @@ def plan(
                 "hawk_assets.aggregation.solvers",
                 repr(aggregation),
             ),
-            ("clarabel", "mosek"),
+            ("clarabel", "mosek", "scipy"),
         )
     )
     outputs.append(
