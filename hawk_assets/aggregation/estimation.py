@@ -57,12 +57,16 @@ def ledoit_wolf(returns: Array, probability: Array) -> Array:
     """
     n_models = returns.shape[1]
     centred = returns - probability @ returns
-    sample = centred.T @ (probability[:, None] * centred)
+    weighed = probability[:, None] * centred
+    sample = centred.T @ weighed
     target = np.trace(sample) / n_models * np.eye(n_models)
     distance = ((sample - target) ** 2).sum()
-    size = (sample**2).sum()
-    spread = ((centred**2).sum(axis=1) ** 2) - 2.0 * ((centred @ sample) * centred).sum(axis=1)
-    noise = probability**2 @ (spread + size)
+    sizes = np.einsum("ij,ij->i", centred, weighed)
+    noise = (
+        float(sizes @ sizes)
+        - 2.0 * float((weighed.T @ weighed * sample).sum())
+        + float(probability @ probability) * float((sample**2).sum())
+    )
     shrinkage = min(noise / distance, 1.0) if distance > 0 else 0.0
     return np.asarray((1.0 - shrinkage) * sample + shrinkage * target, dtype=np.float64)
 

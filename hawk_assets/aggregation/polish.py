@@ -30,12 +30,14 @@ def polished(problem: ConicProblem, solution: Solution, residual: float) -> Solu
         [kind == "zero" for kind, _ in problem.cones], [size for _, size in problem.cones]
     )
     binding = equality | (solution.dual > problem.b - problem.A @ solution.x)
-    rows, rest = problem.A[binding], np.zeros((binding.sum(), binding.sum()))
-    exact = np.block([[problem.P, rows.T], [rows, rest]])
+    rows = problem.A[binding]
+    exact = np.zeros((n + len(rows), n + len(rows)))
+    exact[:n, :n], exact[:n, n:], exact[n:, :n] = problem.P, rows.T, rows
     right = np.concatenate([-problem.q, problem.b[binding]])
     # Rows that say the same twice leave the equations singular; a trace of the identity does not.
-    shift = np.concatenate([np.full(n, DELTA), np.full(len(rows), -DELTA)])
-    factors = lu_factor(exact + np.diag(shift), check_finite=False)
+    shifted = exact.copy()
+    np.einsum("ii->i", shifted)[:] += np.where(np.arange(len(exact)) < n, DELTA, -DELTA)
+    factors = lu_factor(shifted, overwrite_a=True, check_finite=False)
     point = lu_solve(factors, right, check_finite=False)
     for _ in range(REFINEMENTS):
         point = point + lu_solve(factors, right - exact @ point, check_finite=False)
