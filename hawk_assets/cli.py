@@ -37,6 +37,13 @@ def main() -> None:
     except HawkError as error:
         err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        err.print(
+            f"[red]error:[/] {escape(str(error))}: the command works on the whole graph, and a "
+            "service's installation has only its own part; run: pip install 'hawk-assets\\[all]'",
+            soft_wrap=True,
+        )
+        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -377,9 +384,7 @@ def dev(arguments: tuple[str, ...]) -> None:
     from hawk_assets.orchestration.home import prepare_home
     from hawk_assets.orchestration.settings import Settings, batch_events
 
-    workspace = Path(__file__).parents[1] / "workspace.yaml"
-    if not workspace.exists():
-        raise SettingsError(f"hawk dev needs {workspace}; run it from a checkout of hawk_assets")
+    workspace = Path(__file__).with_name("services") / "workspace.yaml"
     prepare_home(Settings.from_env().dagster_home)
     batch_events()
     os.environ.setdefault("PYTHONWARNINGS", "ignore::dagster.SupersessionWarning")

@@ -30,6 +30,7 @@ from hawk_assets.core.sessions import sessions_of
 from hawk_assets.core.states import build_states
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.partitions import monthly, months_of
 from hawk_assets.orchestration.plan import plan
 from hawk_assets.orchestration.settings import Settings
@@ -40,7 +41,6 @@ from hawk_assets.simulation.performance import simulate
 from hawk_assets.sources.sample import SampleMarket
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
-REPOSITORY = Path(__file__).parents[1]
 CHEAP = (
     "adx_trend_20_50_14",
     "bollinger_20_2",
@@ -274,7 +274,7 @@ def event_log(market: Market) -> None:
     seconds = {}
     for name in ("ours", "stock"):
         home = market.folder / name / "dagster"
-        config = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+        config = yaml.safe_load(INSTANCE_SETTINGS.read_text())
         if name == "stock":
             del config["event_log_storage"]
         home.mkdir(parents=True)

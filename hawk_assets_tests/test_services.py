@@ -11,11 +11,13 @@ import dagster as dg
 import pytest
 import yaml
 
+from hawk_assets import services
 from hawk_assets.models import discover
+from hawk_assets.orchestration.home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.plan import SERVICES
-from hawk_assets_tests.pipelines import REPOSITORY
 
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
+WORKSPACE = Path(services.__file__).with_name("workspace.yaml")
 
 
 @cache
@@ -92,11 +94,11 @@ def test_every_service_looks_after_itself(service: str) -> None:
 
 
 def test_dagster_loads_the_workspace(tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")
+    (tmp_path / "dagster.yaml").symlink_to(INSTANCE_SETTINGS)
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("dagster")),
-            *("definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml")),
+            *("definitions", "validate", "-w", str(WORKSPACE)),
         ],
         cwd=tmp_path,
         env=os.environ | {"DAGSTER_HOME": str(tmp_path), "HAWK_STORAGE": str(tmp_path / "storage")},
@@ -109,7 +111,7 @@ def test_dagster_loads_the_workspace(tmp_path: Path) -> None:
 
 
 def test_the_workspace_has_one_location_per_service() -> None:
-    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
+    workspace = yaml.safe_load(WORKSPACE.read_text())
     assert [entry["python_module"] for entry in workspace["load_from"]] == [
         {"module_name": f"hawk_assets.services.{service}", "location_name": service}
         for service in SERVICES
@@ -120,7 +122,7 @@ def test_dagster_accepts_the_instance_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_SETTINGS.read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_retries_enabled
         assert not instance.telemetry_enabled

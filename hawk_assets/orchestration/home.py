@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hawk_assets.core.errors import SettingsError
 
+INSTANCE_SETTINGS = Path(__file__).with_name("dagster.yaml")
 HOST, PROCESS = "hawk/host", "hawk/pid"
 # What a step prints is copied by four more processes per run; these steps print nothing.
 _OVERRIDES = {
@@ -28,12 +29,12 @@ def prepare_home(home: Path) -> None:
 
     :raises SettingsError: it cannot be made
     """
-    ours, theirs = Path(__file__).parents[2] / "dagster.yaml", home / "dagster.yaml"
+    theirs = home / INSTANCE_SETTINGS.name
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if ours.exists() and not theirs.exists():
-            theirs.unlink(missing_ok=True)  # a link to a checkout that has moved
-            theirs.symlink_to(ours)
+        if not theirs.exists():
+            theirs.unlink(missing_ok=True)  # a link to an installation that has moved
+            theirs.symlink_to(INSTANCE_SETTINGS)
     except OSError as error:
         raise SettingsError(
             f"DAGSTER_HOME={home} cannot be made: {error}; point DAGSTER_HOME to a folder that can"

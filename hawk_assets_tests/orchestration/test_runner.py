@@ -9,9 +9,9 @@ import pytest
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration import runner
-from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.home import INSTANCE_SETTINGS, open_instance
 from hawk_assets.orchestration.outlook import status
-from hawk_assets_tests.pipelines import MODELS, REPOSITORY, Desk, open_desk, ragged_prices
+from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
 
 TREND, FADE = (model.name for model in MODELS)
 
@@ -186,4 +186,4 @@ def test_a_home_links_to_the_settings_of_this_checkout_also_after_it_has_moved(
     link.symlink_to(tmp_path / "gone" / "dagster.yaml")
     with open_instance(tmp_path) as instance:
         assert type(instance.event_log_storage).__name__ == "BatchedSqliteEventLogStorage"
-    assert link.resolve() == REPOSITORY / "dagster.yaml"
+    assert link.resolve() == INSTANCE_SETTINGS

@@ -1,0 +1,116 @@
+"""Each image's packages, and no others: the service loads and computes with them."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets_tests.deployments.images import EXTRAS, copy_sources, install_arguments
+
+UV = Path(sys.executable).with_name("uv")
+# Packages that make an image large, or that a service has no business with, and who has them.
+ONLY_IN = {
+    "talib": {*SERVICES},
+    "google.cloud.bigquery_storage": {"model_state_generator"},
+    "sklearn": {"trading_models"},
+    "scipy": {"trading_models", "model_aggregator"},
+    "polars": {"portfolio_simulator", "model_aggregator"},
+    "hawk_backtester": {"portfolio_simulator", "model_aggregator"},
+    "clarabel": {"model_aggregator"},
+    "mosek": {"model_aggregator"},
+    "dagster_webserver": {"webserver"},
+    "dagster_docker": {"webserver"},
+    "dagster_k8s": {"webserver"},
+    "dagster_gcp": {*EXTRAS},
+    "dagster_postgres": {*EXTRAS},
+    "psycopg2": {*EXTRAS},
+    "pytest": set(),
+    "cvxpy": set(),
+}
+# Long enough for the fitted models to be fitted.
+HISTORY = {"HAWK_START": "2018-01-01", "HAWK_END": "2021-04-01"}
+IMPORTABLE = f"""
+from importlib.util import find_spec
+def there(name):
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+print(*filter(there, {list(ONLY_IN)}))
+"""
+COMPUTE = """
+import sys
+from importlib import import_module
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.settings import Settings
+(service,) = sys.argv[1:]
+import_module(f"hawk_assets.services.{service}").defs()
+pipeline = build_pipeline(service)
+own = [output for output in pipeline.outputs.values() if output.service == service]
+with open_instance(Settings.from_env().dagster_home) as instance:
+    span = runner.month_range(pipeline, None, None)
+    failed = runner.backfill(pipeline, instance, own, *span, lambda event: None)
+sys.exit("; ".join(map(str, failed.items())) or None)
+"""
+
+
+def uv(*arguments: str, cwd: Path) -> None:
+    """:raises Skipped: there is no package index"""
+    done = subprocess.run([UV, *arguments], cwd=cwd, capture_output=True, text=True)
+    if "error sending request" in done.stderr:
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+
+
+def said(environment: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """A program of an environment, run where nothing of this repository is importable."""
+    program, *rest = arguments
+    outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [environment / "bin" / program, *rest],
+        cwd=environment,
+        env=outside | env,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_each_service_loads_and_computes_with_only_its_extra(tmp_path: Path) -> None:
+    """The four services make the whole graph, each in an environment like that of its image."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    copy_sources(sources)
+    uv("build", "--quiet", "--wheel", "--out-dir", "wheel", cwd=sources)
+    (wheel,) = (sources / "wheel").glob("*.whl")
+
+    def install(extra: str) -> Path:
+        uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / extra), cwd=sources)
+        arguments = install_arguments(extra, str(wheel))
+        into = ("--python", str(tmp_path / extra / "bin" / "python"))
+        uv("pip", "install", "--quiet", *into, *arguments, cwd=sources)
+        return tmp_path / extra
+
+    with ThreadPoolExecutor(2) as pool:
+        environments = dict(zip(EXTRAS, pool.map(install, EXTRAS), strict=True))
+    for extra, environment in environments.items():
+        found = said(environment, "python", "-c", IMPORTABLE).stdout.split()
+        assert set(found) == {name for name, where in ONLY_IN.items() if extra in where}, extra
+    env = HISTORY | {
+        "HAWK_STORAGE": str(tmp_path / "storage"),
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    for service in SERVICES:
+        made = said(environments[service], "python", "-c", COMPUTE, service, **env)
+        assert made.returncode == 0, made.stderr
+    assert (tmp_path / "storage" / "combined_insights" / "2021-04-01.parquet").exists()
+
+    refused = said(environments["portfolio_simulator"], "hawk", "status", **env)
+    assert refused.returncode == 1
+    assert "pip install 'hawk-assets[all]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
