@@ -33,13 +33,15 @@ def copy_sources(folder: Path) -> None:
                     shutil.copytree(REPOSITORY / source, folder / target, ignore=ignore)
 
 
-def install_arguments(extra: str, source: str) -> list[str]:
-    """The arguments of the image's ``pip install``, with the sources at another place.
+def install_arguments(extra: str, python: Path, source: Path) -> list[str]:
+    """The arguments of the image's ``uv pip install``, for another environment.
 
-    :param source: what stands for ``.``: a folder or a wheel
+    :param python: of the environment
+    :param source: what is installed: the folder of the sources, or the wheel made of it
     """
-    (line,) = (i for i in instructions() if "pip install" in i)
-    arguments = shlex.split(line.partition("pip install")[2])
-    arguments.remove("--disable-pip-version-check")  # of pip alone
+    (line,) = (i for i in instructions() if "uv pip install" in i)
+    arguments = shlex.split(line.partition("uv pip install")[2])
+    arguments.remove("--compile-bytecode")  # the same packages, sooner
+    arguments[arguments.index("--python") + 1] = str(python)
     filled = [re.sub(r"\$\{SERVICE:.*?\}", extra, argument) for argument in arguments]
     return [re.sub(r"^\.\[", f"{source}[", argument) for argument in filled]

@@ -90,10 +90,9 @@ def test_each_service_loads_and_computes_with_only_its_extra(tmp_path: Path) -> 
     (wheel,) = (sources / "wheel").glob("*.whl")
 
     def install(extra: str) -> Path:
+        python = tmp_path / extra / "bin" / "python"
         uv("venv", "--quiet", "--python", sys.executable, str(tmp_path / extra), cwd=sources)
-        arguments = install_arguments(extra, str(wheel))
-        into = ("--python", str(tmp_path / extra / "bin" / "python"))
-        uv("pip", "install", "--quiet", *into, *arguments, cwd=sources)
+        uv("pip", "install", "--quiet", *install_arguments(extra, python, wheel), cwd=sources)
         return tmp_path / extra
 
     with ThreadPoolExecutor(2) as pool:
