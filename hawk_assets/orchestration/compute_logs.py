@@ -1,4 +1,4 @@
-"""Where the output of runs is kept: a folder, or a bucket; a module of its own for dagster-gcp."""
+"""Where the output of runs is kept: a folder, or a bucket."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 from dagster import StringSource
 from dagster._core.storage.compute_log_manager import ComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._serdes import ConfigurableClassData
 
 from hawk_assets.core.errors import SettingsError
 
 
-class ComputeLogs(ConfigurableClass):
-    """What ``dagster.yaml`` names, where one file is to serve machines with and without a bucket.
+class ComputeLogs(LocalComputeLogManager):
+    """What ``dagster.yaml`` names where one file is to serve machines with and without a bucket.
 
-    Dagster's own classes are one for folders and one for buckets, and its settings know no choice.
+    Dagster has a class for folders and one for buckets, and its settings know no choice: this one
+    is a folder's, and gives way to the bucket's.
     """
 
     @classmethod
@@ -22,13 +23,13 @@ class ComputeLogs(ConfigurableClass):
         return {"root": StringSource}
 
     @classmethod
-    def from_config_value(
+    def from_config_value(  # type: ignore[override]
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> ComputeLogManager:
-        """:raises SettingsError: a bucket that cannot be reached"""
+        """:raises SettingsError: a bucket that cannot be used"""
         root = config_value["root"]
         if not root.startswith("gs://"):
-            return LocalComputeLogManager(root, inst_data=inst_data)
+            return cls(root, inst_data=inst_data)
         from dagster_gcp.gcs import GCSComputeLogManager
 
         bucket, _, prefix = root.removeprefix("gs://").partition("/")
