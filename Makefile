@@ -1,6 +1,6 @@
 # Every target makes .venv itself when it is missing or older than the pins.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench format clean
+.PHONY: help demo dev test test-containers check bench format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 	done)
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "hawk_assets needs Python 3.11 or 3.12 (hawk-backtester has no wheel for other versions): install one, or say make PYTHON=/path/to/python3.12"; exit 1; }
@@ -27,6 +27,10 @@ dev: $(READY) ## the Dagster UI, daemon and four code locations on http://127.0.
 
 test: $(READY) ## the test suite
 	@$(BIN)/python -m pytest -n auto
+
+test-containers: $(READY) ## build the images and refresh through them; root, podman; 10 minutes
+	@HAWK_CONTAINER_TESTS=$${HAWK_CONTAINER_TESTS:-/var/tmp/hawk-containers} \
+	  $(BIN)/python -m pytest hawk_assets_tests/deployments/test_containers.py
 
 check: $(READY) ## lint, format and types
 	@$(BIN)/ruff check .

@@ -1,0 +1,149 @@
+"""The images, started: a refresh goes through four containers, each run in one of its own.
+
+Slow and only on demand: ``make test-containers``.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pandas as pd
+import pytest
+
+from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets_tests.deployments.images import DOCKER, EXTRAS
+from hawk_assets_tests.deployments.podman import Engine, engine, up
+from hawk_assets_tests.pipelines import ragged_prices
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("HAWK_CONTAINER_TESTS"), reason="run it with: make test-containers"
+)
+FOLDER = Path(os.environ.get("HAWK_CONTAINER_TESTS", "/var/tmp/hawk-containers"))
+PORT = 3939
+MONTHS = [f"2015-{month:02}-01" for month in range(1, 13)]
+RAW = ("market_data", "commitments_of_traders")
+PATIENCE_SECONDS = 1800
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) { __typename }
+}"""
+RUNS = """{
+  runsOrError(limit: 1000) { ... on Runs { results {
+    runId status tags { key value } assetSelection { path }
+    repositoryOrigin { repositoryLocationName }
+  } } }
+}"""
+LOCATIONS = """{
+  workspaceOrError { ... on Workspace { locationEntries {
+    name locationOrLoadError { __typename }
+  } } }
+}"""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that ``compose.yaml`` names, up."""
+
+    made: Engine
+    compose: list[str]
+    prices: Path
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """GraphQL, as the UI asks."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = Request(
+            f"http://127.0.0.1:{PORT}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urlopen(request, timeout=60) as response:
+            answer = json.load(response)
+        assert "errors" not in answer, answer
+        found: dict[str, Any] = answer["data"]
+        return found
+
+    def runs(self) -> list[dict[str, Any]]:
+        found = self.ask(RUNS)["runsOrError"]["results"]
+        return [{**run, "tags": {t["key"]: t["value"] for t in run["tags"]}} for run in found]
+
+    def book(self) -> pd.DataFrame:
+        """Every month of the book that is stored."""
+        volume = self.made.said(
+            "podman", "volume", "inspect", "hawk_state", "--format", "{{.Mountpoint}}"
+        )
+        files = sorted(Path(volume, "storage", "combined_insights").glob("*.parquet"))
+        return pd.concat([pd.DataFrame(columns=["date"]), *map(pd.read_parquet, files)])
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Until something is so and no run is on its way."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (until() and all(run["status"] == "SUCCESS" for run in self.runs())):
+            failed = [run for run in self.runs() if run["status"] == "FAILURE"]
+            assert not failed, self.logs()
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(3)
+
+    def logs(self) -> str:
+        return self.made.said(*self.compose, "logs", "--no-color", "--tail", "60")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "data").mkdir()
+    (folder / "secrets").mkdir()
+    prices = folder / "data" / "prices.parquet"
+    ragged_prices().query("date < '2015-12-31'").to_parquet(prices)
+    for place in (prices, folder, folder / "data", *folder.parents[:2]):
+        place.chmod(0o755)  # the containers' user is nobody here
+    with engine(FOLDER) as made:
+        base = made.python_image()
+        for extra in EXTRAS:
+            made.build(extra, base)
+        settings = {
+            "IMAGE_PREFIX": "localhost/hawk",
+            "POSTGRES_IMAGE": made.postgres_image(base),
+            "DOCKER_SOCKET": made.socket,
+            "DOCKER_GROUP": made.socket.stat().st_gid,
+            "DATA_FOLDER": folder / "data",
+            "SECRETS_FOLDER": folder / "secrets",
+            "WEBSERVER_PORT": PORT,
+            "HAWK_POSTGRES_PASSWORD": "of this test",
+            "HAWK_MARKET_DATA": "/var/lib/hawk/data/prices.parquet",
+            "HAWK_START": MONTHS[0],
+            "HAWK_END": MONTHS[-1],
+        }
+        (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        compose = [
+            *("docker-compose", "--project-name", "hawk"),
+            *("--env-file", str(folder / ".env"), "-f", str(DOCKER / "compose.yaml")),
+        ]
+        try:
+            up(made, compose)
+            yield Stack(made, compose, prices)
+        finally:
+            made.said(*compose, "down", "--volumes", "--timeout", "20", check=False)
+
+
+def test_a_refresh_goes_through_four_containers_and_each_run_has_its_own(stack: Stack) -> None:
+    locations = stack.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+    assert {(at["name"], at["locationOrLoadError"]["__typename"]) for at in locations} == {
+        (service, "RepositoryLocation") for service in SERVICES
+    }
+    raw = {"assetSelection": [{"path": [key]} for key in RAW], "partitionNames": MONTHS}
+    stack.ask(BACKFILL, params=raw)
+    stack.wait(lambda: set(stack.book()["date"].astype(str).str[:7]) == {m[:7] for m in MONTHS})
+    before = {run["runId"] for run in stack.runs()}
+
+    ragged_prices().to_parquet(stack.prices)  # the last session arrives: nobody does anything
+    stack.wait(lambda: stack.book()["date"].max() == pd.Timestamp("2015-12-31"))
+    refresh = [run for run in stack.runs() if run["runId"] not in before]
+    for run in refresh:
+        service = run["repositoryOrigin"]["repositoryLocationName"]
+        assert run["tags"]["dagster/image"] == f"localhost/hawk/{service}:latest"
+    assert {run["repositoryOrigin"]["repositoryLocationName"] for run in refresh} == {*SERVICES}
+    containers = [run["tags"]["docker/container_id"] for run in stack.runs()]
+    assert len(set(containers)) == len(containers)
