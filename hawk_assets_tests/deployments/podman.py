@@ -21,6 +21,7 @@ from hawk_assets_tests.deployments.images import DOCKERFILE
 from hawk_assets_tests.pipelines import REPOSITORY
 
 PROGRAMS = ("podman", "buildah", "runc", "debootstrap", "docker-compose")
+PATIENCE_SECONDS = 1800
 PYTHON, POSTGRES = "python:3.11-slim-bookworm", "postgres:17-bookworm"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Beside its own defaults: no systemd, and limits that a container may set within another one.
@@ -125,10 +126,12 @@ class Engine:
             *("-t", f"localhost/hawk/{extra}:latest", "-f", str(DOCKERFILE), str(REPOSITORY)),
         )
 
-    def check_health(self) -> None:
-        """Ask every container how it is. Elsewhere systemd's timers do."""
-        for name in self.said("podman", "ps", "--format", "{{.Names}}").split():
-            self.said("podman", "healthcheck", "run", name, check=False)
+    def is_healthy(self) -> bool:
+        """Ask every container how it is, all of them, as systemd's timers do elsewhere."""
+        names = self.said("podman", "ps", "--format", "{{.Names}}").split()
+        checks = [["podman", "healthcheck", "run", name] for name in names]
+        done = [subprocess.run(check, env=self.env, capture_output=True) for check in checks]
+        return all(check.returncode == 0 for check in done)
 
     def _can_pull(self, image: str) -> bool:
         pull = ["podman", "pull", "--quiet", f"docker.io/library/{image}"]
@@ -160,6 +163,7 @@ def engine(folder: Path) -> Iterator[Engine]:
         while not made.socket.exists():
             assert service.poll() is None, (folder / "engine.log").read_text()
             time.sleep(0.1)
+        made.socket.chmod(0o660)  # as Docker's: for its group
         yield made
     finally:
         service.terminate()
@@ -168,13 +172,20 @@ def engine(folder: Path) -> Iterator[Engine]:
 
 
 def up(made: Engine, compose: Sequence[str]) -> None:
-    """``docker-compose up``, which waits for the health of one container to start the next."""
+    """``docker-compose up``, which waits for the health of one container to start the next.
+
+    Returns when all are up and healthy.
+    """
     with tempfile.TemporaryFile("w+") as output:
         start = subprocess.Popen(
             [*compose, "up", "-d", "--no-build"], env=made.env, stdout=output, stderr=output
         )
         while start.poll() is None:
-            made.check_health()
+            made.is_healthy()
             time.sleep(1)
         output.seek(0)
         assert start.returncode == 0, output.read()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not made.is_healthy():
+        assert time.monotonic() < deadline, made.said("podman", "ps")
+        time.sleep(1)

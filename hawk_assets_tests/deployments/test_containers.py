@@ -17,7 +17,7 @@ import pytest
 
 from hawk_assets.orchestration.plan import SERVICES
 from hawk_assets_tests.deployments.images import DOCKER, EXTRAS
-from hawk_assets_tests.deployments.podman import Engine, engine, up
+from hawk_assets_tests.deployments.podman import PATIENCE_SECONDS, Engine, engine, up
 from hawk_assets_tests.pipelines import ragged_prices
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,6 @@ FOLDER = Path(os.environ.get("HAWK_CONTAINER_TESTS", "/var/tmp/hawk-containers")
 PORT = 3939
 MONTHS = [f"2015-{month:02}-01" for month in range(1, 13)]
 RAW = ("market_data", "commitments_of_traders")
-PATIENCE_SECONDS = 1800
 BACKFILL = """
 mutation($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) { __typename }
@@ -115,6 +114,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "HAWK_MARKET_DATA": "/var/lib/hawk/data/prices.parquet",
             "HAWK_START": MONTHS[0],
             "HAWK_END": MONTHS[-1],
+            "HAWK_TICK_SECONDS": 5,
         }
         (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         compose = [
