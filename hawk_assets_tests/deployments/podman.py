@@ -77,6 +77,7 @@ class Engine:
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
             "DOCKER_HOST": f"unix://{self.socket}",
             "DISABLE_HC_SYSTEMD": "true",
+            "COMPOSE_HTTP_TIMEOUT": "600",
         }
 
     def said(self, *command: str, check: bool = True) -> str:
