@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,15 +172,13 @@ def engine(folder: Path) -> Iterator[Engine]:
         made.socket.unlink(missing_ok=True)
 
 
-def up(made: Engine, compose: Sequence[str]) -> None:
-    """``docker-compose up``, which waits for the health of one container to start the next.
+def compose_up(made: Engine, *command: str) -> None:
+    """A command of ``docker-compose`` that waits for one container's health to start the next.
 
-    Returns when all are up and healthy.
+    Returns when it is done and all that is up is healthy.
     """
     with tempfile.TemporaryFile("w+") as output:
-        start = subprocess.Popen(
-            [*compose, "up", "-d", "--no-build"], env=made.env, stdout=output, stderr=output
-        )
+        start = subprocess.Popen(command, env=made.env, stdout=output, stderr=output)
         while start.poll() is None:
             made.is_healthy()
             time.sleep(1)

@@ -17,7 +17,7 @@ import pytest
 
 from hawk_assets.orchestration.plan import SERVICES
 from hawk_assets_tests.deployments.images import DOCKER, EXTRAS
-from hawk_assets_tests.deployments.podman import PATIENCE_SECONDS, Engine, engine, up
+from hawk_assets_tests.deployments.podman import PATIENCE_SECONDS, Engine, compose_up, engine
 from hawk_assets_tests.pipelines import ragged_prices
 
 pytestmark = pytest.mark.skipif(
@@ -117,7 +117,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             *("--env-file", str(folder / ".env"), "-f", str(DOCKER / "compose.yaml")),
         ]
         try:
-            up(made, compose)
+            compose_up(made, *compose, "up", "-d", "--no-build", "postgres")
+            made.said(*compose, "run", "--rm", "hawk", "backfill")
+            compose_up(made, *compose, "up", "-d", "--no-build")
             yield Stack(made, compose, prices)
         finally:
             made.said(*compose, "down", "--volumes", "--timeout", "20", check=False)
@@ -128,7 +130,6 @@ def test_a_refresh_goes_through_four_containers_and_each_run_has_its_own(stack: 
     assert {(at["name"], at["locationOrLoadError"]["__typename"]) for at in locations} == {
         (service, "RepositoryLocation") for service in SERVICES
     }
-    stack.made.said(*stack.compose, "run", "--rm", "hawk", "backfill")
     assert stack.latest() == "2015-12-30"
     before = {run["runId"] for run in stack.runs()}
 
