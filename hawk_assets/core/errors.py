@@ -34,3 +34,7 @@ class SolverError(HawkError):
 
 class StorageError(HawkError):
     """The storage root cannot be read or written."""
+
+
+class AlertError(HawkError):
+    """An alert was not taken by whoever is to be told."""

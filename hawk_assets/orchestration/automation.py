@@ -92,7 +92,7 @@ def refresh_when_stale(output: Output) -> dg.AutomationCondition[dg.AssetKey]:
     )
 
 
-def build_automation(service: str, seconds: int = 30) -> dg.AutomationConditionSensorDefinition:
+def build_automation(service: str, seconds: int) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates the conditions of one service in its own code location."""
     return dg.AutomationConditionSensorDefinition(
         f"{service}_automation",

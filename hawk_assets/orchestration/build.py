@@ -14,6 +14,7 @@ from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.sessions import shift
 from hawk_assets.models import discover
+from hawk_assets.orchestration.alerts import Webhook, build_failure_sensor, build_lateness_sensor
 from hawk_assets.orchestration.assets import (
     combined_insights,
     insights,
@@ -127,7 +128,7 @@ def build_pipeline(
         "performance": lambda o: performance.build("performance", o, partitions, simulation),
         "weights": lambda o: weights.build(o, partitions, aggregation, families, settings.solver),
         "combined_insights": lambda o: combined_insights.build(
-            o, partitions, aggregation, simulation.execution_lag
+            o, partitions, aggregation, simulation.execution_lag, settings.book_due
         ),
         "combined_performance": lambda o: performance.build(
             "combined_performance", o, partitions, simulation
@@ -136,9 +137,15 @@ def build_pipeline(
     stages = STAGES if service is None else SERVICES[service]
     own = [builders[stage](by_stage[stage]) for stage in stages if by_stage[stage]]
     tables = Tables(settings.storage)
-    sensors: list[dg.SensorDefinition] = [build_automation(service or "hawk")]
+    name, tick = service or "hawk", settings.tick_seconds
+    sensors: list[dg.SensorDefinition] = [build_automation(name, tick)]
     if "market_data" in stages:
-        sensors.append(build_source_sensor(partitions))
+        sensors.append(build_source_sensor(partitions, tick))
+    if settings.webhook:
+        webhook = Webhook(settings.webhook, settings.ui_url)
+        sensors.append(build_failure_sensor(webhook, name, tick))
+        if "market_data" in stages and settings.end is None:
+            sensors.append(build_lateness_sensor(webhook, settings.book_due, tick))
     available = {
         "tables": tables,
         "io_manager": ParquetIOManager(tables, outputs),

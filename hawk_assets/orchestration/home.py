@@ -75,11 +75,11 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     """
     filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={HOST: socket.gethostname()})
     for run in instance.get_runs(filters):
-        if not _is_alive(int(run.tags[PROCESS])):
+        if not is_alive(int(run.tags[PROCESS])):
             instance.report_run_failed(run, "The hawk process that ran this is gone.")
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
     # This process has no run yet: a run with its number is of one that had the number before.
     if process == os.getpid():
         return False

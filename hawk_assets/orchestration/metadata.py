@@ -15,6 +15,7 @@ from hawk_assets.core.sessions import key_of, month_starts
 from hawk_assets.orchestration.plan import Output
 
 Figures = dict[str, float | int | str]
+LAST_SESSION = "last_session"
 
 
 def describe(
@@ -35,6 +36,8 @@ def describe(
     described: dict[pd.Timestamp, Figures] = {m: dict.fromkeys(figures, 0) for m in months}
     if output.schema.name in ("insights", "combined_insights"):
         figures |= _exposure(frame)
+    if output.schema.name == "combined_insights":
+        figures[LAST_SESSION] = frame.groupby(month)["date"].max().dt.strftime("%Y-%m-%d")
     if output.schema.name == "performance_timeseries":
         figures |= _returns(frame, month)
     if output.schema.name == "performance_metrics":

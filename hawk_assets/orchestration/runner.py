@@ -13,8 +13,9 @@ import dagster as dg
 import numpy as np
 from dagster._core.execution.plan.objects import ErrorSource
 
-from hawk_assets.core.errors import HawkError, MissingMonthError, SettingsError
+from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.failures import reason
 from hawk_assets.orchestration.home import run_tags
 from hawk_assets.orchestration.outlook import look
 from hawk_assets.orchestration.plan import STAGES, Key, Output
@@ -162,14 +163,14 @@ def run_stage(
         for check in bad
         if check.severity == dg.AssetCheckSeverity.WARN
     ]
-    reason = _reason(failures)
+    why_not = reason(failures)
     return StageRun(
         outputs[0].stage,
         first,
         last,
         len(made),
         perf_counter() - began,
-        {o.key: why.get(o.key, reason) for o in outputs if o.key not in keys},
+        {o.key: why.get(o.key, why_not) for o in outputs if o.key not in keys},
         warnings,
     )
 
@@ -233,19 +234,3 @@ def _runs(
         for begin, end in edges.reshape(-1, 2):
             together.setdefault((after, months[begin], months[end - 1]), []).append(output)
     return together
-
-
-def _reason(failures: Iterable[dg.DagsterEvent]) -> str:
-    """Why a run failed: in its own words what the user can put right, anything else in a line."""
-    known = {error.__name__ for error in HawkError.__subclasses__()}
-    for event in failures:
-        failure = event.step_failure_data if event.is_step_failure else event.job_failure_data
-        if (stated := getattr(failure, "user_failure_data", None)) and stated.description:
-            return str(stated.description)
-        error = failure.error
-        while error and error.cause:
-            error = error.cause
-        if error:
-            text = error.message.strip()
-            return text.partition(": ")[2] if error.cls_name in known else text
-    return "the run made nothing of it"

@@ -21,13 +21,20 @@
 ``HAWK_OPTSERVER``        a MOSEK OptServer, ``http://host:port``, that solves and has the licence;
                           unset: MOSEK solves here
 ``MOSEKLM_LICENSE_FILE``  MOSEK's own: a licence file or ``port@host``; unset: ~/mosek/mosek.lic
+``HAWK_TICK_SECONDS``     how often a service looks for what there is to do; default 30
+``HAWK_WEBHOOK``          where alerts go, an address that takes Slack's messages; unset: nowhere
+``HAWK_BOOK_DUE``         the time in UTC, ``HH:MM``, by which the book of a session is to be there
+                          on the day after it; default 06:00
+``HAWK_UI_URL``           address of the Dagster UI, for links in alerts; unset: none
 ``DAGSTER_HOME``          Dagster's own folder (runs, event log); default ``.hawk/dagster``
 ========================= ======================================================================
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +57,10 @@ class Settings:
     :param commitments: see the module
     :param aggregation: see the module
     :param solver: of the model weights
+    :param tick_seconds: at least 1
+    :param webhook: ``https://`` or ``http://``
+    :param book_due: in UTC, on the day after a session
+    :param ui_url: the same
     """
 
     market_data: str | None
@@ -60,6 +71,10 @@ class Settings:
     commitments: str | None = None
     aggregation: AggregationParameters = field(default_factory=AggregationParameters)
     solver: SolverSettings = field(default_factory=SolverSettings)
+    tick_seconds: int = 30
+    webhook: str | None = None
+    book_due: time = time(6)
+    ui_url: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -94,6 +109,10 @@ class Settings:
                 licence=env.get("MOSEKLM_LICENSE_FILE") or _default_licence(),
                 server=env.get("HAWK_OPTSERVER") or None,
             ),
+            tick_seconds=_seconds(env, "HAWK_TICK_SECONDS", "30"),
+            webhook=_address(env, "HAWK_WEBHOOK"),
+            book_due=_time(env, "HAWK_BOOK_DUE", "06:00"),
+            ui_url=_address(env, "HAWK_UI_URL"),
         )
 
 
@@ -136,6 +155,31 @@ def _aggregation(env: Mapping[str, str]) -> AggregationParameters:
     except SettingsError as error:
         source = "HAWK_OBJECTIVE" if str(error).startswith("objective") else "HAWK_AGGREGATION"
         raise SettingsError(f"{source}: {error}") from None
+
+
+def _seconds(env: Mapping[str, str], name: str, default: str) -> int:
+    text = env.get(name) or default
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        raise SettingsError(f"{name}={text!r} is not a number of seconds from 1; write it like 30")
+    return int(text)
+
+
+def _time(env: Mapping[str, str], name: str, default: str) -> time:
+    text = env.get(name) or default
+    try:
+        return datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise SettingsError(
+            f"{name}={text!r} is not a time of day; write it in UTC, like 06:00"
+        ) from None
+
+
+def _address(env: Mapping[str, str], name: str) -> str | None:
+    """What is in an address, above all of a webhook, may be a secret: errors do not repeat it."""
+    text = env.get(name)
+    if text and not re.fullmatch(r"https?://[^\s/]+\S*", text):
+        raise SettingsError(f"{name} is not an address; write it like https://host/path")
+    return text or None
 
 
 def batch_events() -> None:

@@ -68,7 +68,7 @@ def _stored(
 
 
 def build_source_sensor(
-    partitions: dg.MonthlyPartitionsDefinition, seconds: int = 60
+    partitions: dg.MonthlyPartitionsDefinition, seconds: int
 ) -> dg.SensorDefinition:
     """Requests the raw data from the first changed month to the open one, in one run, once.
 

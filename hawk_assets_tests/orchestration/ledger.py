@@ -56,7 +56,7 @@ def small_defs(
     stages = groupby(outputs.values(), key=lambda output: output.stage)
     return dg.Definitions(
         assets=[build_stage(name, list(o), partitions, lambda run: ()) for name, o in stages],
-        sensors=[build_automation("hawk")],
+        sensors=[build_automation("hawk", 30)],
         resources={"tables": object(), "io_manager": dg.mem_io_manager},
     )
 

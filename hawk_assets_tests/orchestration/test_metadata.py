@@ -81,6 +81,8 @@ def test_exposures_are_means_over_the_sessions_of_the_month(key: tuple[str, ...]
     frame = insights(np.random.default_rng(1))
     figures = describe(OUTPUTS[key], frame, MONTHS)
     assert list(figures) == list(MONTHS)
+    for numbers in figures.values():
+        numbers.pop("last_session", None)
     for month in MONTHS:
         part = of_month(frame, "date", month)
         expected = counted(part)
@@ -99,7 +101,15 @@ def test_exposures_are_means_over_the_sessions_of_the_month(key: tuple[str, ...]
             }
         check(figures[month], expected)
         alone = describe(OUTPUTS[key], part.reset_index(drop=True), pd.DatetimeIndex([month]))
+        alone[month].pop("last_session", None)
         check(alone[month], expected)
+
+
+def test_a_month_of_the_book_says_its_last_session() -> None:
+    frame = insights(np.random.default_rng(1))
+    for month, figures in describe(OUTPUTS["combined_insights",], frame, MONTHS).items():
+        last = of_month(frame, "date", month)["date"].max()
+        assert figures.get("last_session") == (None if pd.isna(last) else f"{last:%Y-%m-%d}")
 
 
 def test_the_first_session_of_a_month_has_no_turnover_yet() -> None:

@@ -79,7 +79,7 @@ class Desk:
         with dg.build_sensor_context(
             self.instance, resources={"source": self.pipeline.source}
         ) as context:
-            return build_source_sensor(self.pipeline.partitions)(context)
+            return build_source_sensor(self.pipeline.partitions, 60)(context)
 
     def asked(self) -> tuple[str, str]:
         """The range that the sensor asks for."""

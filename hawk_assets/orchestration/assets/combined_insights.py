@@ -1,6 +1,7 @@
 """combined_insights: the book, model weights times insights; attribution: whose it is."""
 
 from collections.abc import Iterator, Sequence
+from datetime import time, timedelta
 from functools import cached_property
 
 import dagster as dg
@@ -22,7 +23,15 @@ def build(
     partitions: dg.PartitionsDefinition,
     parameters: AggregationParameters,
     lag: int,
+    due: time,
 ) -> dg.AssetsDefinition:
+    """The stage.
+
+    :param lag: sessions from an insight to its trade
+    :param due: when the UI takes the book for overdue, on the day after a weekday. Dagster's policy
+        knows no holidays; who is told of a late book is for ``alerts`` to say, which do
+    """
+
     def body(run: Stage) -> Iterator[tuple[Output, Make]]:
         book, attribution = run.outputs
         ingredients = _Ingredients(run)
@@ -37,7 +46,17 @@ def build(
         description="Every model with a weight has insights for the latest session; a warning "
         "names the model and its age in sessions.",
     )
-    return build_stage("combined_insights", outputs, partitions, body, checks=[check])
+    freshness = dg.FreshnessPolicy.cron(
+        f"{due.minute} {due.hour} * * TUE-SAT", lower_bound_delta=timedelta(days=1)
+    )
+    stage = build_stage("combined_insights", outputs, partitions, body, checks=[check])
+    return stage.map_asset_specs(
+        lambda spec: (
+            spec.replace_attributes(freshness_policy=freshness)
+            if spec.key == dg.AssetKey("combined_insights")
+            else spec
+        )
+    )
 
 
 class _Ingredients:

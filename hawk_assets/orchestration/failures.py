@@ -1,0 +1,26 @@
+"""Why a run failed, in a line."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+
+from hawk_assets.core.errors import HawkError
+
+
+def reason(failures: Iterable[dg.DagsterEvent]) -> str:
+    """Why a run failed: in its own words what the user can put right, anything else in a line."""
+    known = {error.__name__ for error in HawkError.__subclasses__()}
+    said = "the run made nothing of it"
+    for event in failures:
+        failure: Any = event.event_specific_data
+        if (stated := getattr(failure, "user_failure_data", None)) and stated.description:
+            return str(stated.description)
+        error = failure.error if failure else None
+        while error and error.cause:
+            error = error.cause
+        if error:
+            text = error.message.strip()
+            return text.partition(": ")[2] if error.cls_name in known else text
+        said = event.message or said
+    return said
