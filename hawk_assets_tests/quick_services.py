@@ -1,0 +1,48 @@
+"""The four services with two quick models, as attributes of one module; and their backfill."""
+
+import dagster as dg
+
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.build import build_defs, build_pipeline
+from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.settings import Settings
+from hawk_assets_tests.pipelines import AGGREGATION, MODELS
+
+_OPTIONS = {"models": {model.name: model for model in MODELS}, "aggregation": AGGREGATION}
+
+
+@dg.definitions
+def model_state_generator() -> dg.Definitions:
+    return build_defs("model_state_generator", **_OPTIONS)
+
+
+@dg.definitions
+def trading_models() -> dg.Definitions:
+    return build_defs("trading_models", **_OPTIONS)
+
+
+@dg.definitions
+def portfolio_simulator() -> dg.Definitions:
+    return build_defs("portfolio_simulator", **_OPTIONS)
+
+
+@dg.definitions
+def model_aggregator() -> dg.Definitions:
+    return build_defs("model_aggregator", **_OPTIONS)
+
+
+def backfill() -> None:
+    """The whole history, as ``hawk backfill`` makes it."""
+    settings = Settings.from_env()
+    pipeline = build_pipeline(settings=settings, **_OPTIONS)
+    with open_instance(settings.dagster_home) as instance:
+        outputs = list(pipeline.outputs.values())
+        months = pipeline.months
+        failed = runner.backfill(
+            pipeline, instance, outputs, months[0], months[-1], lambda event: None
+        )
+    assert not failed, failed
+
+
+if __name__ == "__main__":
+    backfill()
