@@ -31,11 +31,13 @@ from dagster._utils.tags import get_boolean_tag_value
 from hawk_assets.core.errors import AlertError, HawkError
 from hawk_assets.orchestration.failures import reason
 from hawk_assets.orchestration.metadata import LAST_SESSION
+from hawk_assets.orchestration.source_watch import watched_months
 from hawk_assets.sources.base import MarketDataSource
 
 BOOK = dg.AssetKey("combined_insights")
 QUIET_WEEKDAYS = 3
 GRACE = timedelta(hours=1)
+LOOK_SECONDS = 300
 _FAILURE = dg.DagsterEventType.RUN_FAILURE
 _FAILURES_A_TICK = 20
 _TIMEOUT_SECONDS = 10
@@ -179,7 +181,10 @@ def failure(instance: dg.DagsterInstance, run: dg.DagsterRun, link: str | None) 
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     }
     why = next(iter(bad.values()), None) or reason(e for e in events if e.event_type in kinds)
-    tables = sorted(bad or (key.to_user_string() for key in run.asset_selection or ()))
+    planned = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    ).records
+    tables = sorted(bad or {r.asset_key.to_user_string() for r in planned if r.asset_key})
     names = ", ".join(tables[:3]) + f" and {len(tables) - 3} more" * (len(tables) > 3)
     month = run.tags.get(PARTITION_NAME_TAG)
     first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG, month)
@@ -298,7 +303,9 @@ def is_over(kind: str, of: str, watch: Watch, error: HawkError | None, book: dat
     return error is None
 
 
-def build_lateness_sensor(webhook: Webhook, due: time, seconds: int) -> dg.SensorDefinition:
+def build_lateness_sensor(
+    webhook: Webhook, due: time, partitions: dg.MonthlyPartitionsDefinition
+) -> dg.SensorDefinition:
     """Tells of a late book, a quiet source and an unreadable one, each once and when it is over.
 
     Next to the source, which only this service can read; of the book it asks the event log.
@@ -306,7 +313,7 @@ def build_lateness_sensor(webhook: Webhook, due: time, seconds: int) -> dg.Senso
 
     @dg.sensor(
         name="lateness",
-        minimum_interval_seconds=seconds,
+        minimum_interval_seconds=LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells HAWK_WEBHOOK of a book that is not there by {due:%H:%M} UTC.",
     )
@@ -317,7 +324,7 @@ def build_lateness_sensor(webhook: Webhook, due: time, seconds: int) -> dg.Senso
             return dg.SkipReason("there has never been a book")
         now, error, latest = datetime.now(UTC), None, None
         try:
-            session = source.latest_session()
+            session = source.poll(watched_months(partitions)).latest_session
             latest = session.date() if session is not None else None
         except HawkError as problem:
             error = problem

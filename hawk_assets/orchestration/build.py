@@ -145,7 +145,7 @@ def build_pipeline(
         webhook = Webhook(settings.webhook, settings.ui_url)
         sensors.append(build_failure_sensor(webhook, name, tick))
         if "market_data" in stages and settings.end is None:
-            sensors.append(build_lateness_sensor(webhook, settings.book_due, tick))
+            sensors.append(build_lateness_sensor(webhook, settings.book_due, partitions))
     available = {
         "tables": tables,
         "io_manager": ParquetIOManager(tables, outputs),
