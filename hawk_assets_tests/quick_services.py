@@ -1,5 +1,7 @@
 """The four services with two quick models, as attributes of one module; and their backfill."""
 
+import sys
+
 import dagster as dg
 
 from hawk_assets.orchestration import runner
@@ -31,18 +33,16 @@ def model_aggregator() -> dg.Definitions:
     return build_defs("model_aggregator", **_OPTIONS)
 
 
-def backfill() -> None:
-    """The whole history, as ``hawk backfill`` makes it."""
+def backfill(first: str | None = None) -> None:
+    """The history from a month on, by default all of it, as ``hawk backfill`` makes it."""
     settings = Settings.from_env()
     pipeline = build_pipeline(settings=settings, **_OPTIONS)
+    outputs = list(pipeline.outputs.values())
     with open_instance(settings.dagster_home) as instance:
-        outputs = list(pipeline.outputs.values())
-        months = pipeline.months
-        failed = runner.backfill(
-            pipeline, instance, outputs, months[0], months[-1], lambda event: None
-        )
+        months = runner.month_range(pipeline, first, None)
+        failed = runner.backfill(pipeline, instance, outputs, *months, lambda event: None)
     assert not failed, failed
 
 
 if __name__ == "__main__":
-    backfill()
+    backfill(*sys.argv[1:])

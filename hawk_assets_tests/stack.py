@@ -1,35 +1,50 @@
-"""The whole deployment on loopback: PostgreSQL, UI, daemon and four code servers.
+"""The whole deployment on loopback: warehouse, bucket, PostgreSQL, UI, daemon and four services.
 
 The processes are those of production, on the instance settings of ``deployments/docker``; only the
-containers are missing. ``make stack`` runs it until it is stopped; tests run it and break it.
+containers are missing, and the warehouse and the bucket are doubles that Google's own clients talk
+to. ``make stack`` runs it until Ctrl-C; tests run it and break it.
 """
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pandas as pd
+import pytest
 import requests
 import yaml
 
+from hawk_assets.core.sessions import key_of, month_of, sessions_of, shift
 from hawk_assets.orchestration.plan import SERVICES
 from hawk_assets.orchestration.settings import EVENT_BATCH
+from hawk_assets.sources.sample import SampleMarket, today
+from hawk_assets_tests.doubles.bigquery import BigQueryDouble
+from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 from hawk_assets_tests.pipelines import REPOSITORY
 from hawk_assets_tests.postgres import Cluster, free_port, open_cluster
 
 _PROGRAMS = Path(sys.executable).parent
 # A code server asked to end waits for its runs, the daemon for its threads.
 _GRACE_SECONDS = 20
-_START_SECONDS = 120
+_START_SECONDS = 180
+BARS, REPORTS = "hawk-desk.market.bars", "hawk-desk.market.commitments"
+BUCKET, BOOK = "hawk-desk", "combined_insights"
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+_HELD_BACK = 15
+_T = TypeVar("_T")
 _LOCATIONS = """
-{ locationStatusesOrError { ... on WorkspaceLocationStatusEntries { entries { name loadStatus } } }
-  workspaceOrError { ... on Workspace { locationEntries {
+{ workspaceOrError { ... on Workspace { locationEntries {
     locationOrLoadError { __typename ... on PythonError { message } } } } }
   instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }
 """
@@ -37,6 +52,21 @@ _RUNS = """
 query ($cursor: String) { runsOrError(limit: 1000, cursor: $cursor) { ... on Runs { results {
   runId status creationTime startTime endTime parentRunId tags { key value }
   assets { key { path } } repositoryOrigin { repositoryLocationName } } } } }
+"""
+
+_LOG = """
+query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+  ... on MessageEvent { message } } } } }
+"""
+_SENSOR = """
+query ($at: SensorSelector!) { sensorOrError(sensorSelector: $at) { ... on Sensor {
+  sensorState { id status ticks(limit: 1) { status timestamp error { message } } } } } }
+"""
+_START = """
+mutation ($at: SensorSelector!) { startSensor(sensorSelector: $at) { __typename } }
+"""
+_STOP = """
+mutation ($id: String!) { stopSensor(id: $id) { __typename } }
 """
 
 
@@ -62,17 +92,80 @@ class Run:
         return ", ".join(sorted({table.split("/")[0] for table in self.tables}))
 
 
+class Market:
+    """The sample market in the warehouse, some sessions behind; the rest comes when it is told to.
+
+    :param start: first day of the history
+    :param held_back: how many sessions are not in the warehouse yet
+    """
+
+    def __init__(
+        self, warehouse: BigQueryDouble, start: pd.Timestamp, held_back: int = _HELD_BACK
+    ) -> None:
+        self._warehouse, span = warehouse, (start, today())
+        sample = SampleMarket(*span)
+        self.bars = sample.fetch_market_data(*span)
+        self._reports = sample.fetch_commitments_of_traders(*span)
+        self._sessions = sessions_of(self.bars["date"])
+        self._shown = len(self._sessions) - held_back
+        self.publish()
+
+    @property
+    def session(self) -> pd.Timestamp:
+        """The latest session in the warehouse."""
+        return self._sessions[self._shown - 1]
+
+    def add_session(self) -> pd.Timestamp:
+        """Put the next session into the warehouse.
+
+        :raises IndexError: there is none left
+        """
+        if self._shown == len(self._sessions):
+            raise IndexError("the sample market ends yesterday: no session is left")
+        self._shown += 1
+        self.publish()
+        return self.session
+
+    def restate(self, months_back: int) -> pd.Timestamp:
+        """Raise one close, by a hundredth, in the middle of an earlier month.
+
+        :return: its date
+        """
+        month = self.session.to_period("M") - months_back
+        rows = self.bars.index[(self.bars["date"].dt.to_period("M") == month) & self._whole]
+        row = rows[len(rows) // 2]
+        self.bars.loc[row, "close"] = round(self.bars.loc[row, "close"] * 1.01, 4)
+        self.bars.loc[row, "high"] = max(self.bars.loc[row, ["high", "close"]])
+        self.publish()
+        return pd.Timestamp(self.bars.loc[row, "date"])
+
+    @property
+    def _whole(self) -> "pd.Series[bool]":
+        return self.bars[["high", "close"]].notna().all(axis=1)
+
+    def publish(self) -> None:
+        """Write the tables, with all that is to be seen by now."""
+        now = self.session
+        self._warehouse.put(REPORTS, self._reports[self._reports["release_date"] <= now])
+        self._warehouse.put(BARS, self.bars[self.bars["date"] <= now])
+
+
 @dataclass
 class Stack:
     """The processes, by name: the four services, ``webserver`` and ``daemon``.
 
+    :param warehouse: BigQuery, for faults; what is in it is for ``market`` to say
+    :param bucket: Google Cloud Storage, for faults and for what is stored
     :param folder: logs, ``DAGSTER_HOME`` and the output of runs
     :param env: settings, on top of this process's environment
     :param services: a module with the services as attributes; None: the real ones
     """
 
-    folder: Path
+    warehouse: BigQueryDouble
+    bucket: Gcs
+    market: Market
     cluster: Cluster
+    folder: Path
     env: dict[str, str]
     services: str | None = None
     ports: dict[str, int] = field(default_factory=dict)
@@ -164,8 +257,8 @@ class Stack:
                 process.kill()
                 process.wait()
 
-    def wait_until_up(self) -> None:
-        """Wait for the UI, all code locations and daemons.
+    def wait_until_up(self, daemons: bool = True) -> None:
+        """Wait for the UI and all code locations, and the daemons or not.
 
         :raises RuntimeError: a process has ended, a location does not load or it takes too long
         """
@@ -180,14 +273,15 @@ class Stack:
                 return False
             entries = answer["workspaceOrError"].get("locationEntries", [])
             found = [entry["locationOrLoadError"] or {} for entry in entries]
-            daemons = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
-            return [f.get("__typename") for f in found] == ["RepositoryLocation"] * len(
-                SERVICES
-            ) and all(d["healthy"] for d in daemons if d["required"])
+            loaded = [f for f in found if f.get("__typename") == "RepositoryLocation"]
+            health = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
+            return len(loaded) == len(SERVICES) and (
+                not daemons or all(d["healthy"] for d in health if d["required"])
+            )
 
         self.wait(is_up, _START_SECONDS, "the stack did not come up")
 
-    def wait(self, condition: Any, seconds: float, otherwise: str) -> Any:
+    def wait(self, condition: Callable[[], _T], seconds: float, otherwise: str) -> _T:
         """What ``condition()`` gives as soon as it is true.
 
         :raises RuntimeError: it has not come true, with what was going on
@@ -198,6 +292,21 @@ class Stack:
                 raise RuntimeError(f"{otherwise} within {seconds} s\n{self.summary()}")
             time.sleep(0.25)
         return found
+
+    def stored(self, table: str, month: pd.Timestamp) -> pd.DataFrame:
+        """A month of a table as it lies in the bucket; no rows where it does not."""
+        found = self.bucket.objects(BUCKET).get(f"desk/{table}/{key_of(month)}.parquet")
+        return pd.read_parquet(BytesIO(found.content)) if found else pd.DataFrame()
+
+    def last_booked(self) -> pd.Timestamp | None:
+        """The last session of the book in the bucket."""
+        last = month_of(key_of(self.market.session))
+        books = [self.stored(BOOK, month) for month in (last, shift(last, -1))]
+        return max((book["date"].max() for book in books if len(book)), default=None)
+
+    def unfinished(self) -> list[Run]:
+        """The runs that are queued or under way."""
+        return [run for run in self.runs() if run.status not in ENDED]
 
     def log(self, name: str) -> str:
         file = self.folder / f"{name}.log"
@@ -212,15 +321,28 @@ class Stack:
         logs = [f"--- {name}\n{self.log(name)[-1500:]}" for name in (*SERVICES, "daemon")]
         return "\n".join([*runs, *logs])
 
-    def run(self, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """A command on this stack's instance, such as ``hawk_assets.cli``."""
-        return subprocess.run(
+    def begin(self, module: str, *arguments: str, **env: str) -> "subprocess.Popen[str]":
+        """A command on this stack's instance, such as ``hawk_assets.cli``; its output is one.
+
+        :param env: settings that are others than the stack's
+        """
+        return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
-            env=os.environ | self.env,
-            capture_output=True,
+            env=os.environ | self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+
+    def process_of(self, run: Run) -> int:
+        """The process of a run under way."""
+        events = self.ask(_LOG, run=run.run_id)["logsForRun"]["events"]
+        texts = [event.get("message", "") for event in events]
+        found = [re.fullmatch(r"Started process for run \(pid: (\d+)\).", text) for text in texts]
+        return next(int(match[1]) for match in found if match)
 
     # What the UI knows
 
@@ -236,6 +358,19 @@ class Stack:
         if content.get("errors"):
             raise RuntimeError(json.dumps(content["errors"], indent=1))
         return content["data"]
+
+    def sensor(self, service: str, name: str) -> dict[str, Any]:
+        """Its ``id``, ``status`` and latest of ``ticks``."""
+        found = self.ask(_SENSOR, at=_selector(service, name))
+        return dict(found["sensorOrError"]["sensorState"])
+
+    def pause(self, service: str, name: str) -> None:
+        done = self.ask(_STOP, id=self.sensor(service, name)["id"])
+        assert done["stopSensor"]["__typename"] == "StopSensorMutationResult"
+
+    def resume(self, service: str, name: str) -> None:
+        done = self.ask(_START, at=_selector(service, name))
+        assert done["startSensor"]["__typename"] == "Sensor"
 
     def runs(self) -> list[Run]:
         """All runs, in the order they were created."""
@@ -264,33 +399,172 @@ class Stack:
         return sorted(found, key=lambda run: run.created)
 
 
+def _selector(service: str, sensor: str) -> dict[str, str]:
+    repository = {"repositoryName": "__repository__", "repositoryLocationName": service}
+    return {**repository, "sensorName": sensor}
+
+
 @contextmanager
 def open_stack(
     folder: Path,
+    start: pd.Timestamp,
     env: Mapping[str, str],
     settings: Mapping[str, Any] | None = None,
     services: str | None = None,
     seed: Sequence[str] = ("hawk_assets.cli", "backfill"),
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Stack]:
     """The stack with its history made, up and loaded; ended afterwards.
 
     The daemon comes last: while a backfill makes stage after stage, what is not there yet looks
     stale, and would be made twice.
 
-    :param folder: empty, or not there yet
-    :param env: where the prices come from and the tables go, and what else is set
+    :param folder: an empty one
+    :param start: first month of the history
+    :param env: further settings
+    :param settings: Dagster's, on top of those of ``deployments/docker``
+    :param services: see ``Stack``
     :param seed: the command that makes the history
+    :param say: told what is going on
     :raises RuntimeError: it does not come up
     """
     with ExitStack() as stack:
+        warehouse = BigQueryDouble()
+        google = stack.enter_context(warehouse.running(folder))
+        bucket = stack.enter_context(gcs_server(BUCKET))
         cluster = stack.enter_context(open_cluster())
-        it = Stack(folder, cluster, dict(env), services)
+        values = {
+            "HAWK_MARKET_DATA": f"bigquery://{BARS.replace('.', '/')}",
+            "HAWK_COMMITMENTS": f"bigquery://{REPORTS.replace('.', '/')}",
+            "HAWK_STORAGE": f"gs://{BUCKET}/desk",
+            "HAWK_START": key_of(start),
+            "HAWK_END": "",
+            "STORAGE_EMULATOR_HOST": bucket.url,
+            **google,
+            **env,
+        }
+        market = Market(warehouse, start)
+        it = Stack(warehouse, bucket, market, cluster, folder, values, services)
         stack.callback(it.stop)
         it.prepare(settings or {})
         it.start(*SERVICES, "webserver")
-        made = it.run(*seed)
-        if made.returncode:
-            raise RuntimeError(f"the history was not made:\n{made.stdout}{made.stderr}")
+        say(f"starting; the Dagster UI will be on {it.url}")
+        making = it.begin(*seed)
+        stack.callback(making.kill)
+        it.wait_until_up(daemons=False)
+        say(f"up: {it.url}  (making the history, {key_of(start)[:7]} to {market.session:%Y-%m-%d})")
+        output, _ = making.communicate()
+        if making.returncode:
+            raise RuntimeError(f"the history was not made:\n{output}")
         it.start("daemon")
         it.wait_until_up()
         yield it
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the way from new rows to the book, in seconds."""
+
+    stage: str
+    hand_over: float
+    launch: float
+    compute: float
+
+
+def way_to(table: str, runs: Sequence[Run], fed: float) -> list[Span]:
+    """The runs that the latest one of ``table`` waited for, first to last.
+
+    :param runs: those since the rows were fed
+    :param fed: when that was, in seconds since 1970
+    :return: per run the seconds from what it waited for to its creation, from there to its first
+        step, and from there to its end. What the first one waited for is the feeding: detection
+    """
+    run = max((r for r in runs if table in r.tables and r.ended), key=lambda r: r.ended)
+    way: list[Span] = []
+    while True:
+        before = [r for r in runs if r.ended and r.ended <= run.created]
+        last = max(before, key=lambda r: r.ended, default=None)
+        since = last.ended if last else fed
+        way.insert(
+            0,
+            Span(
+                run.stage, run.created - since, run.started - run.created, run.ended - run.started
+            ),
+        )
+        if last is None:
+            return way
+        run = last
+
+
+def report(way: Sequence[Span]) -> str:
+    """Seconds from new rows to the end of the way, by what they were spent on."""
+    detection = way[0].hand_over
+    hand_over = sum(span.hand_over for span in way) - detection
+    launch, compute = sum(span.launch for span in way), sum(span.compute for span in way)
+    return "\n".join(
+        [
+            f"{'':<46}{'wait':>6}{'launch':>8}{'compute':>9}",
+            *(
+                f"{span.stage:<46}{span.hand_over:>6.1f}{span.launch:>8.1f}{span.compute:>9.1f}"
+                for span in way
+            ),
+            f"{detection + hand_over + launch + compute:.0f} s from new rows to the book: "
+            f"detection {detection:.0f}, launch {launch:.0f}, compute {compute:.0f}, "
+            f"hand-over {hand_over:.0f}",
+        ]
+    )
+
+
+def until_booked(stack: Stack, known: Container[str]) -> list[Run]:
+    """Wait until the book has the warehouse's last session; the runs that did it."""
+    session = stack.market.session
+    stack.wait(lambda: stack.last_booked() == session, 600, f"the book has no {session:%Y-%m-%d}")
+    stack.wait(lambda: not stack.unfinished(), 600, "the runs do not end")
+    return [run for run in stack.runs() if run.run_id not in known]
+
+
+HELP = """new       one more session in the warehouse
+restate   a price of three months ago is corrected
+Ctrl-C    ends everything
+"""
+
+
+def main() -> None:
+    """Bring it up on the sample market, and feed it as it is told to, until Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    start = pd.Timestamp(os.environ.get("HAWK_START") or f"{shift(today(), -24):%Y-%m-01}")
+    with tempfile.TemporaryDirectory(prefix="hawk") as folder:
+        try:
+            with open_stack(Path(folder), start, {"HAWK_TICK_SECONDS": "5"}, say=_say) as stack:
+                _say(f"running: {stack.url}  (logs in {folder})\n{HELP}")
+                _serve(stack)
+        except KeyboardInterrupt:
+            _say("ended")
+        except (RuntimeError, pytest.skip.Exception) as error:
+            sys.exit(str(error))
+
+
+def _serve(stack: Stack) -> None:
+    """Take commands from the keyboard; where there is none, wait."""
+    for line in sys.stdin:
+        if line.strip() == "new":
+            known, fed = {run.run_id for run in stack.runs()}, time.time()
+            _say(f"{stack.market.add_session():%Y-%m-%d} is in the warehouse")
+            _say(report(way_to(BOOK, until_booked(stack, known), fed)))
+        elif line.strip() == "restate":
+            _say(
+                f"a price of {stack.market.restate(3):%Y-%m-%d} is corrected; see {stack.url}/runs"
+            )
+        else:
+            _say(HELP)
+    while True:
+        time.sleep(1)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

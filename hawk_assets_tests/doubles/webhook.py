@@ -1,0 +1,29 @@
+"""Whoever is to be told: an address on loopback that keeps what is posted to it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hawk_assets_tests.doubles.faults import Faults, Reply, Request, serve
+
+
+class Listener:
+    """:ivar told: the alerts taken, in order"""
+
+    def __init__(self) -> None:
+        self.url, self.faults = "", Faults()
+        self.told: list[dict[str, Any]] = []
+
+    def __call__(self, request: Request) -> Reply:
+        assert request.headers["Content-Type"] == "application/json"
+        self.told.append(json.loads(request.body))
+        return Reply(200, b"ok")
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    listener = Listener()
+    with serve(listener, listener.faults) as address:
+        listener.url = f"{address}/services/secret"
+        yield listener

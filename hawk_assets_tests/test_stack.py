@@ -1,0 +1,312 @@
+"""New rows in the warehouse become a book in the bucket, with no hand on it, whatever is killed.
+
+One stack for all of it: PostgreSQL, UI, daemon and four code servers, each a process of its own,
+and doubles of BigQuery and Google Cloud Storage that Google's clients talk to. Each test adds rows
+and breaks something while they are on their way; the last one compares what has become of it all.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hawk_assets.core.sessions import key_of, shift
+from hawk_assets.sources.sample import today
+from hawk_assets_tests import quick_services
+from hawk_assets_tests.doubles.webhook import Listener, listening
+from hawk_assets_tests.pipelines import MODELS, assert_same, stored
+from hawk_assets_tests.stack import BOOK, BUCKET, ENDED, Run, Stack, open_stack, until_booked
+
+pytestmark = pytest.mark.xdist_group("stack")
+long = pytest.mark.skipif(
+    not os.environ.get("HAWK_LONG_TESTS"), reason="takes minutes; set HAWK_LONG_TESTS=1"
+)
+SECONDS = 600
+START = shift(today().to_period("M").to_timestamp(), -6)
+QUICK = {
+    "run_monitoring": {"poll_interval_seconds": 3},
+    "run_coordinator": {"config": {"max_concurrent_runs": 4, "dequeue_interval_seconds": 1}},
+}
+OWNERS = {
+    "market_data": "model_state_generator",
+    "commitments_of_traders": "model_state_generator",
+    **{f"model_states/{m.name}": "model_state_generator" for m in MODELS},
+    **{f"insights/{m.name}": "trading_models" for m in MODELS},
+    **{f"performance_timeseries/{m.name}": "portfolio_simulator" for m in MODELS},
+    **{f"performance_metrics/{m.name}": "portfolio_simulator" for m in MODELS},
+    BOOK: "model_aggregator",
+    "combined_performance": "model_aggregator",
+    "combined_metrics": "model_aggregator",
+}
+"""What a new session makes again, and where; the weights of a month hang on the months before."""
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with listening() as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterator[Stack]:
+    module = quick_services.__name__
+    env = {"HAWK_TICK_SECONDS": "1", "HAWK_WEBHOOK": listener.url}
+    folder = tmp_path_factory.mktemp("stack")
+    with open_stack(folder, START, env, QUICK, module, [module]) as it:
+        yield it
+
+
+class News:
+    """A session that the warehouse has now, and what comes of it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.known = stack, {run.run_id for run in stack.runs()}
+        self.session = stack.market.add_session()
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for run in self.stack.runs() if run.run_id not in self.known]
+
+    def settle(self) -> list[Run]:
+        """Wait until the book has it and nothing is under way; the runs that it took."""
+        return until_booked(self.stack, self.known)
+
+
+def assert_made_once(runs: Sequence[Run]) -> None:
+    """Every table that hangs on the news was made by one run, in the location that owns it."""
+    good = [run for run in runs if run.status == "SUCCESS"]
+    assert Counter(table for run in good for table in run.tables) == dict.fromkeys(OWNERS, 1)
+    assert {(t, run.location) for run in good for t in run.tables} == set(OWNERS.items())
+
+
+def assert_nobody_was_told(listener: Listener) -> None:
+    assert listener.told == []
+
+
+def hold(stack: Stack) -> tuple[News, Run]:
+    """News, and the first run that it leads to, held while it writes to the bucket."""
+    held = stack.bucket.faults.stall(SECONDS, match="^POST /upload")
+    news = News(stack)
+    assert held.hit.wait(SECONDS)
+    run = stack.wait(
+        lambda: next((run for run in news.runs if run.status == "STARTED"), None),
+        SECONDS,
+        "no run has started",
+    )
+    return news, run
+
+
+def test_new_rows_become_a_book_with_no_hand_on_it(stack: Stack, listener: Listener) -> None:
+    news = News(stack)
+    runs = news.settle()
+    assert_made_once(runs)
+    assert [run.status for run in runs if run.status != "SUCCESS"] == []
+    month = news.session.to_period("M").to_timestamp()
+    assert stack.stored(BOOK, month)["date"].max() == news.session
+    assert stack.stored("market_data", month)["date"].max() == news.session
+    assert_nobody_was_told(listener)
+
+
+def test_the_same_rows_announced_again_start_nothing(stack: Stack) -> None:
+    known = [run.run_id for run in stack.runs()]
+    stack.market.publish()
+    for name in ("new_market_data", "model_state_generator_automation"):
+        since = time.time()
+        stack.wait(
+            lambda name=name, since=since: (
+                stack.sensor("model_state_generator", name)["ticks"][0]["timestamp"] > since
+            ),
+            SECONDS,
+            f"{name} does not tick",
+        )
+    assert [run.run_id for run in stack.runs()] == known
+
+
+def test_a_run_killed_in_the_middle_is_made_again(stack: Stack, listener: Listener) -> None:
+    news, run = hold(stack)
+    os.kill(stack.process_of(run), signal.SIGKILL)
+    stack.bucket.faults.clear()
+    runs = news.settle()
+    assert_made_once(runs)
+    failed = [r for r in runs if r.status != "SUCCESS"]
+    assert [r.run_id for r in failed] == [run.run_id]
+    assert [r.parent for r in runs if r.parent] == [run.run_id]
+    assert_nobody_was_told(listener)
+
+
+def test_a_code_server_killed_with_its_run_comes_back_to_both(
+    stack: Stack, listener: Listener
+) -> None:
+    """As when their container dies: nobody is left who could say that the run has failed."""
+    news, run = hold(stack)
+    assert run.location
+    stack.kill(run.location)
+    stack.start(run.location)
+    stack.wait_until_up()
+    os.kill(stack.process_of(run), signal.SIGKILL)
+    stack.bucket.faults.clear()
+    assert_made_once(news.settle())
+    assert_nobody_was_told(listener)
+
+
+def test_a_daemon_killed_goes_on_where_it_was(stack: Stack, listener: Listener) -> None:
+    news, _ = hold(stack)
+    stack.kill("daemon")
+    stack.bucket.faults.clear()
+    stack.wait(lambda: not stack.unfinished(), SECONDS, "the run does not end without the daemon")
+    stack.start("daemon")
+    runs = news.settle()
+    assert_made_once(runs)
+    assert {run.status for run in runs} == {"SUCCESS"}
+    assert_nobody_was_told(listener)
+
+
+def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) -> None:
+    stack.warehouse.faults.add(503, times=4, match="queries|jobs")
+    refused = stack.warehouse.faults.add(
+        403, times=None, match="queries|jobs", reason="accessDenied"
+    )
+    news = News(stack)
+    assert refused.hit.wait(SECONDS)
+
+    def failed_tick() -> str:
+        tick = stack.sensor("model_state_generator", "new_market_data")["ticks"][0]
+        return tick["error"]["message"] if tick["status"] == "FAILURE" else ""
+
+    said = stack.wait(failed_tick, SECONDS, "no tick has failed")
+    assert "HAWK_MARKET_DATA" in said
+    assert "no permission" in said
+    assert news.runs == []
+    stack.warehouse.faults.clear()
+    runs = news.settle()
+    assert_made_once(runs)
+    assert {run.status for run in runs} == {"SUCCESS"}
+
+
+def test_a_bucket_that_answers_503_for_a_while_is_waited_for(
+    stack: Stack, listener: Listener
+) -> None:
+    news = News(stack)
+    for match in ("^POST /upload", "^GET /", "^POST /upload"):
+        fault = stack.bucket.faults.add(503, times=6, match=match)
+        stack.bucket.faults.tear(times=2, match=match)
+        assert fault.hit.wait(SECONDS)
+    runs = news.settle()
+    stack.bucket.faults.clear()
+    assert_made_once(runs)
+    assert {run.status for run in runs} == {"SUCCESS"}
+    assert_nobody_was_told(listener)
+
+
+@long
+def test_a_bucket_that_does_not_answer_at_all_is_waited_for(stack: Stack) -> None:
+    held = stack.bucket.faults.stall(45, times=3, match="^(POST /upload|GET /)")
+    news = News(stack)
+    assert held.hit.wait(SECONDS)
+    runs = news.settle()
+    assert_made_once(runs)
+    assert {run.status for run in runs} == {"SUCCESS"}
+
+
+@long
+def test_a_code_server_killed_under_its_run_does_not_end_the_run(stack: Stack) -> None:
+    news, run = hold(stack)
+    assert run.location
+    stack.kill(run.location)
+    stack.start(run.location)
+    stack.wait_until_up()
+    stack.bucket.faults.clear()
+    runs = news.settle()
+    assert_made_once(runs)
+    assert {r.status for r in runs} == {"SUCCESS"}
+
+
+@long
+def test_postgres_restarted_in_the_middle_of_a_run_loses_nothing(stack: Stack) -> None:
+    news, _ = hold(stack)
+    stack.cluster.stop()
+    stack.cluster.start()
+    stack.bucket.faults.clear()
+    assert_made_once(news.settle())
+
+
+@long
+def test_a_paused_service_holds_what_is_downstream_and_catches_up(stack: Stack) -> None:
+    service, sensor = "trading_models", "trading_models_automation"
+    stack.pause(service, sensor)
+    first = News(stack)
+
+    def made() -> set[str]:
+        return {t for run in first.runs if run.status == "SUCCESS" for t in run.tables}
+
+    upstream = {t for t, owner in OWNERS.items() if owner == "model_state_generator"}
+    stack.wait(lambda: made() >= upstream, SECONDS, "the service upstream waits as well")
+    second = News(stack)
+    stack.wait(
+        lambda: (
+            stack.stored(f"model_states/{MODELS[0].name}", _month(second.session))["date"].max()
+            == second.session
+        ),
+        SECONDS,
+        "the service upstream waits as well",
+    )
+    stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
+    assert made() == upstream
+    stack.resume(service, sensor)
+    runs = second.settle()
+    held = {t: 1 for t in OWNERS if t not in upstream}
+    count = Counter(t for r in runs if r.status == "SUCCESS" for t in r.tables)
+    assert {t: n for t, n in count.items() if t not in upstream} == held
+
+
+@long
+def test_a_month_restated_three_months_back_is_made_again_with_all_after_it(stack: Stack) -> None:
+    known = {run.run_id for run in stack.runs()}
+    month = key_of(_month(stack.market.restate(3)))
+    last = key_of(_month(today()))
+
+    def booked() -> bool:
+        runs = [r for r in stack.runs() if r.run_id not in known]
+        return any("combined_performance" in r.tables for r in runs) and all(
+            r.status in ENDED for r in runs
+        )
+
+    stack.wait(booked, SECONDS, "no book has come of it")
+    runs = [run for run in stack.runs() if run.run_id not in known]
+    assert {run.status for run in runs} == {"SUCCESS"}
+    assert Counter(t for r in runs for t in r.tables) == dict.fromkeys([*OWNERS, "weights"], 1)
+    of = {table: run.months for run in runs for table in run.tables}
+    assert of.pop("weights") == (key_of(shift(pd.Timestamp(month), 1)), last)
+    assert set(of.values()) == {(month, last)}
+
+
+@long
+def test_two_refreshes_of_one_month_at_once_leave_one_whole_month(stack: Stack) -> None:
+    both = [stack.begin(quick_services.__name__, key_of(_month(today()))) for _ in range(2)]
+    for one in both:
+        output, _ = one.communicate()
+        assert one.returncode == 0, output
+    stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
+
+
+def test_after_all_of_it_the_bucket_holds_what_a_fresh_history_holds(
+    stack: Stack, tmp_path: Path
+) -> None:
+    for name, found in stack.bucket.objects(BUCKET).items():
+        file = tmp_path / "bucket" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(found.content)
+    fresh = {"HAWK_STORAGE": str(tmp_path / "fresh"), "DAGSTER_HOME": str(tmp_path / "dagster")}
+    making = stack.begin(quick_services.__name__, **fresh)
+    output, _ = making.communicate()
+    assert making.returncode == 0, output
+    assert_same(stored(tmp_path / "bucket" / "desk"), stored(tmp_path / "fresh"))
+
+
+def _month(day: pd.Timestamp) -> pd.Timestamp:
+    return day.to_period("M").to_timestamp()
