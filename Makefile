@@ -1,6 +1,6 @@
 # Every target makes .venv itself when it is missing or older than the pins.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-containers check bench format clean
+.PHONY: help demo dev stack test test-containers check bench format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,8 +25,11 @@ demo: $(READY) ## backfill the whole history on the built-in sample market, or H
 dev: $(READY) ## the Dagster UI, daemon and four code locations on http://127.0.0.1:3000
 	@$(BIN)/hawk dev
 
+stack: $(READY) ## all of production on loopback but its containers, with a bucket and a warehouse
+	@$(BIN)/python -m hawk_assets_tests.stack
+
 test: $(READY) ## the test suite
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-containers: $(READY) ## build the images and refresh through them; root, podman; 10 minutes
 	@HAWK_CONTAINER_TESTS=$${HAWK_CONTAINER_TESTS:-/var/tmp/hawk-containers} \

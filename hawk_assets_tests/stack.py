@@ -294,9 +294,12 @@ class Stack:
         return found
 
     def stored(self, table: str, month: pd.Timestamp) -> pd.DataFrame:
-        """A month of a table as it lies in the bucket; no rows where it does not."""
+        """A month of a dated table as it lies in the bucket; no rows where it does not."""
         found = self.bucket.objects(BUCKET).get(f"desk/{table}/{key_of(month)}.parquet")
-        return pd.read_parquet(BytesIO(found.content)) if found else pd.DataFrame()
+        if found is None:
+            return pd.DataFrame()
+        frame = pd.read_parquet(BytesIO(found.content))
+        return frame.assign(date=pd.to_datetime(frame["date"]))
 
     def last_booked(self) -> pd.Timestamp | None:
         """The last session of the book in the bucket."""

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 long = pytest.mark.skipif(
     not os.environ.get("HAWK_LONG_TESTS"), reason="takes minutes; set HAWK_LONG_TESTS=1"
 )
-SECONDS = 600
+SECONDS = 300
 START = shift(today().to_period("M").to_timestamp(), -6)
 QUICK = {
     "run_monitoring": {"poll_interval_seconds": 3},

@@ -26,6 +26,7 @@ from dagster._core.storage.tags import (
     RETRY_NUMBER_TAG,
     WILL_RETRY_TAG,
 )
+from dagster._time import get_current_datetime
 from dagster._utils.tags import get_boolean_tag_value
 
 from hawk_assets.core.errors import AlertError, HawkError
@@ -175,16 +176,13 @@ def failure(instance: dg.DagsterInstance, run: dg.DagsterRun, link: str | None) 
         for log in instance.all_logs(run.run_id, of_type=kinds | {check_made})
     ]
     checks = [e.asset_check_evaluation_data for e in events if e.event_type == check_made]
-    bad = {
-        check.asset_key.to_user_string(): check.description
-        for check in checks
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    }
-    why = next(iter(bad.values()), None) or reason(e for e in events if e.event_type in kinds)
-    planned = instance.get_records_for_run(
-        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-    ).records
-    tables = sorted(bad or {r.asset_key.to_user_string() for r in planned if r.asset_key})
+    bad = [c for c in checks if not c.passed and c.severity == dg.AssetCheckSeverity.ERROR]
+    why = next((c.description for c in bad), None) or reason(
+        e for e in events if e.event_type in kinds
+    )
+    planned = _tables(instance, run, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    made = _tables(instance, run, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    tables = sorted(planned - made or planned)
     names = ", ".join(tables[:3]) + f" and {len(tables) - 3} more" * (len(tables) > 3)
     month = run.tags.get(PARTITION_NAME_TAG)
     first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG, month)
@@ -208,6 +206,14 @@ def failure(instance: dg.DagsterInstance, run: dg.DagsterRun, link: str | None) 
             "url": link,
         },
     )
+
+
+def _tables(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, kind: dg.DagsterEventType
+) -> set[str]:
+    """The tables of which a run has events of a kind."""
+    records = instance.get_records_for_run(run.run_id, of_type=kind).records
+    return {record.asset_key.to_user_string() for record in records if record.asset_key}
 
 
 # Lateness
@@ -322,7 +328,7 @@ def build_lateness_sensor(
     ) -> dg.SkipReason:
         if not context.instance.get_latest_materialization_event(BOOK):
             return dg.SkipReason("there has never been a book")
-        now, error, latest = datetime.now(UTC), None, None
+        now, error, latest = get_current_datetime(), None, None
         try:
             session = source.poll(watched_months(partitions)).latest_session
             latest = session.date() if session is not None else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.test_utils import freeze_time
@@ -213,10 +214,13 @@ telemetry: {enabled: false}
 
 
 class Daemon:
-    """Dagster's sensor daemon over one service, in this process; a minute passes with each turn."""
+    """Dagster's sensor daemon over one service, in this process; time passes with each turn."""
 
     def __init__(self, instance: dg.DagsterInstance, service: str) -> None:
         self.instance, self.now = instance, datetime.now(UTC)
+        # Runs in this process would find the settings of the test before.
+        ReconstructableJob.get_definition.cache_clear()
+        ReconstructableJob.get_repository_definition.cache_clear()
         target = LoadableTargetOrigin(
             executable_path=sys.executable, module_name=f"hawk_assets.services.{service}"
         )
@@ -224,9 +228,9 @@ class Daemon:
             instance, InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target))
         )
 
-    def turn(self) -> InstigatorTick:
-        """Let every sensor have its turn; what became of the one that polls the source."""
-        self.now += timedelta(seconds=61)
+    def turn(self, of: str = "new_market_data", seconds: int = 61) -> InstigatorTick:
+        """Let every sensor have its turn; what became of one, by default that of the source."""
+        self.now += timedelta(seconds=seconds)
         with freeze_time(self.now):
             list(execute_sensor_iteration(self.workspace, logging.getLogger("quiet"), None, None))
         ticks = {
@@ -236,7 +240,7 @@ class Daemon:
             for state in self.instance.all_instigator_state()
         }
         assert ticks["model_state_generator_automation"].status != TickStatus.FAILURE
-        return ticks["new_market_data"]
+        return ticks[of]
 
 
 def test_the_daemon_runs_news_once_and_outlives_a_source_that_cannot_be_read(
