@@ -41,6 +41,7 @@ _START_SECONDS = 180
 BARS, REPORTS = "hawk-desk.market.bars", "hawk-desk.market.commitments"
 BUCKET, BOOK = "hawk-desk", "combined_insights"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+_BOOK_SECONDS = 600
 _HELD_BACK = 15
 _T = TypeVar("_T")
 _LOCATIONS = """
@@ -519,11 +520,27 @@ def report(way: Sequence[Span]) -> str:
 
 
 def until_booked(stack: Stack, known: Container[str]) -> list[Run]:
-    """Wait until the book has the warehouse's last session; the runs that did it."""
+    """Wait until the book has the warehouse's last session and has been simulated.
+
+    :param known: ids of earlier runs
+    :return: the runs that it took, when the last of them has ended
+    """
     session = stack.market.session
-    stack.wait(lambda: stack.last_booked() == session, 600, f"the book has no {session:%Y-%m-%d}")
-    stack.wait(lambda: not stack.unfinished(), 600, "the runs do not end")
-    return [run for run in stack.runs() if run.run_id not in known]
+
+    def new() -> list[Run]:
+        return [run for run in stack.runs() if run.run_id not in known]
+
+    def is_done() -> bool:
+        runs = new()
+        simulated = [r for r in runs if "combined_performance" in r.tables]
+        return (
+            stack.last_booked() == session
+            and any(run.status == "SUCCESS" for run in simulated)
+            and all(run.status in ENDED for run in runs)
+        )
+
+    stack.wait(is_done, _BOOK_SECONDS, f"the book has no {session:%Y-%m-%d}")
+    return new()
 
 
 HELP = """new       one more session in the warehouse

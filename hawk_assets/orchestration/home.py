@@ -1,6 +1,7 @@
 """Dagster's own folder, the instance that lives in it, and the runs a dead process left there."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from hawk_assets.core.errors import SettingsError
 
 INSTANCE_SETTINGS = Path(__file__).with_name("dagster.yaml")
 HOST, PROCESS = "hawk/host", "hawk/pid"
+# Dagster wraps what PostgreSQL's driver raises in an exception of its own, once.
+_UNUSABLE = (dg.DagsterError, SQLAlchemyError, OSError)
 # What a step prints is copied by four more processes per run; these steps print nothing.
 _OVERRIDES = {
     "compute_logs": {
@@ -46,20 +49,34 @@ def prepare_home(home: Path) -> None:
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance of a folder, for runs in this process.
 
-    :raises SettingsError: the folder or its ``dagster.yaml`` cannot be used
+    :raises SettingsError: the folder, its ``dagster.yaml`` or its database cannot be used
     """
     prepare_home(home)
     try:
         ref = InstanceRef.from_dir(str(home), overrides=_OVERRIDES)
         instance = dg.DagsterInstance.from_ref(ref)
         fail_dead_runs(instance)
-    except (dg.DagsterError, SQLAlchemyError, OSError) as error:
-        raise SettingsError(
-            f"DAGSTER_HOME={home} cannot be used: {error}; correct its dagster.yaml or its "
-            "permissions, or point DAGSTER_HOME elsewhere"
-        ) from None
+    except Exception as error:
+        if not any(isinstance(e, _UNUSABLE) for e in (error, error.__cause__)):
+            raise
+        raise SettingsError(f"DAGSTER_HOME={home} cannot be used: {_explained(error)}") from None
     with instance:
         yield instance
+
+
+def _explained(error: BaseException) -> str:
+    """What is wrong with an instance, in a line, and what to do."""
+    if unset := re.search(r'environment variable "(\w+)" which is not set', str(error)):
+        return f"its dagster.yaml reads {unset[1]}, which is not set; set it"
+    while error.__cause__:
+        error = error.__cause__
+    if type(error).__module__.startswith("psycopg2"):
+        said = str(error).split("\n")[0].strip()
+        return (
+            f"{said}; start PostgreSQL, or correct HAWK_POSTGRES_HOST, HAWK_POSTGRES_PORT, "
+            "HAWK_POSTGRES_USER, HAWK_POSTGRES_PASSWORD or HAWK_POSTGRES_DB"
+        )
+    return f"{error}; correct its dagster.yaml or its permissions, or point DAGSTER_HOME elsewhere"
 
 
 def run_tags() -> dict[str, str]:

@@ -7,6 +7,7 @@ for ever, and what it was to make is waited for.
 import socket
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
@@ -14,7 +15,11 @@ from hawk_assets.orchestration.home import HOST, PROCESS, is_alive
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """For code servers on the machine of the daemon; elsewhere a container per run is watched."""
+    """For code servers on the machine of the daemon; elsewhere a container per run is watched.
+
+    A run is not given up before its code server is there again: Dagster retries a failed run at
+    once, with the help of that server, or never.
+    """
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -22,7 +27,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         process = self._process(run)
-        if process is None or is_alive(process):
+        if process is None or is_alive(process) or not self._can_be_retried(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, is gone")
 
@@ -31,7 +36,16 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if PROCESS in run.tags:
             return int(run.tags[PROCESS]) if run.tags[HOST] == socket.gethostname() else None
         for log in self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-            data = log.get_dagster_event().engine_event_data
-            if "pid" in data.metadata:
-                return int(str(data.metadata["pid"].value))
+            metadata = log.get_dagster_event().engine_event_data.metadata
+            if "pid" in metadata:
+                return int(str(metadata["pid"].value))
         return None
+
+    def _can_be_retried(self, run: dg.DagsterRun) -> bool:
+        server = self._get_grpc_client_for_termination(run.run_id)
+        try:
+            if server:
+                server.ping("")
+        except DagsterUserCodeUnreachableError:
+            return False
+        return True
