@@ -26,15 +26,13 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        if PROCESS in run.tags:
+            return health_of_command(run)
         process = self._process(run)
-        if process is None or is_alive(process) or not self._can_be_retried(run):
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, is gone")
+        return _health(None if process and not self._can_be_retried(run) else process)
 
     def _process(self, run: dg.DagsterRun) -> int | None:
-        """The process of a run; None where it is on another machine, or has not said."""
-        if PROCESS in run.tags:
-            return int(run.tags[PROCESS]) if run.tags[HOST] == socket.gethostname() else None
+        """The process of a run; None where it has not said."""
         for log in self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
             metadata = log.get_dagster_event().engine_event_data.metadata
             if "pid" in metadata:
@@ -49,3 +47,16 @@ class WatchedRunLauncher(DefaultRunLauncher):
         except DagsterUserCodeUnreachableError:
             return False
         return True
+
+
+def health_of_command(run: dg.DagsterRun) -> CheckRunHealthResult:
+    """Of a run of the ``hawk`` command, which no launcher has launched."""
+    here = run.tags[HOST] == socket.gethostname()
+    return _health(int(run.tags[PROCESS]) if here else None)
+
+
+def _health(process: int | None) -> CheckRunHealthResult:
+    """:param process: None where it is not known, or not on this machine"""
+    if process is None or is_alive(process):
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+    return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, is gone")
