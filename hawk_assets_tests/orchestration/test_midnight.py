@@ -1,0 +1,109 @@
+"""The last session of a month is fetched while the clock passes into the next one."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+from dagster._core.test_utils import freeze_time
+
+from hawk_assets.orchestration import runner
+from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.source_watch import changed_months, watched_months
+from hawk_assets.sources.base import MarketDataSource
+from hawk_assets.sources.local import LocalFiles
+from hawk_assets_tests.orchestration.ledger import RAW
+from hawk_assets_tests.pipelines import AGGREGATION, MODELS, assert_same, ragged_prices, stored
+
+BEFORE, AFTER = (
+    datetime(2015, 8, 31, 23, 59, 50, tzinfo=UTC),
+    datetime(2015, 9, 1, 0, 5, tzinfo=UTC),
+)
+AUGUST, SEPTEMBER = "2015-08-01", "2015-09-01"
+
+
+@dataclass(frozen=True)
+class Overnight(MarketDataSource):
+    """Files whose reading takes as long as ``passes`` says."""
+
+    files: LocalFiles
+    passes: Callable[[], None]
+
+    @property
+    def description(self) -> str:
+        return self.files.description
+
+    def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        self.passes()
+        return self.files.fetch_market_data(start, end)
+
+    def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        return self.files.fetch_commitments_of_traders(start, end)
+
+
+def pipeline(home: Path, storage: str, passes: Callable[[], None] = lambda: None) -> Pipeline:
+    """What a process that starts now sees: a history that goes on."""
+    prices = str(home / "prices.parquet")
+    settings = Settings(
+        market_data=prices,
+        storage=str(home / storage),
+        start=pd.Timestamp("2015-03-01"),
+        end=None,
+        dagster_home=home,
+    )
+    models = {model.name: model for model in MODELS}
+    source = Overnight(LocalFiles(prices, None), passes)
+    return build_pipeline(
+        settings=settings, models=models, aggregation=AGGREGATION, resources={"source": source}
+    )
+
+
+def news(of: Pipeline, instance: dg.DagsterInstance) -> list[str]:
+    offered = of.source.poll(watched_months(of.partitions)).versions
+    return [f"{month:%Y-%m-%d}" for month in changed_months(offered, instance)]
+
+
+def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follows(
+    tmp_path: Path,
+) -> None:
+    prices = ragged_prices()
+    prices = prices[prices["date"] >= "2015-03-01"]
+
+    def feed(until: str) -> None:
+        prices[prices["date"] < until].to_parquet(tmp_path / "prices.parquet")
+
+    with ExitStack() as clock, dg.DagsterInstance.ephemeral() as instance:
+        clock.enter_context(freeze_time(BEFORE))
+        feed("2015-08-31")
+        evening = pipeline(tmp_path, "kept", lambda: clock.enter_context(freeze_time(AFTER)))
+        months = evening.months
+        assert months[-1] == AUGUST
+        before = pipeline(tmp_path, "kept")
+        outputs = list(before.outputs.values())
+        assert not runner.backfill(before, instance, outputs, months[0], AUGUST, lambda event: None)
+        feed("2015-09-01")
+        assert news(before, instance) == [AUGUST]
+        raw = [evening.outputs[key] for key in RAW]
+        done = runner.run_stage(evening, instance, raw, AUGUST, AUGUST)
+        assert (done.failed, done.made) == ({}, len(RAW))
+        after = pipeline(tmp_path, "kept")
+        assert after.months == [*months, SEPTEMBER]
+        assert news(after, instance) == []
+        feed("2015-09-02")
+        assert news(after, instance) == [SEPTEMBER]
+        assert not runner.refresh(after, instance, lambda event: None)
+        assert not runner.refresh(after, instance, lambda event: None)
+
+    with freeze_time(AFTER), dg.DagsterInstance.ephemeral() as instance:
+        fresh = pipeline(tmp_path, "fresh")
+        months = fresh.months
+        assert not runner.backfill(
+            fresh, instance, list(fresh.outputs.values()), months[0], months[-1], lambda event: None
+        )
+    assert_same(stored(tmp_path / "kept"), stored(tmp_path / "fresh"))
+    book = stored(tmp_path / "kept")["combined_insights",]
+    assert {"2015-08-31", "2015-09-01"} <= set(book["date"].dt.strftime("%Y-%m-%d"))
