@@ -41,6 +41,7 @@ OWNERS = {
     **{f"performance_timeseries/{m.name}": "portfolio_simulator" for m in MODELS},
     **{f"performance_metrics/{m.name}": "portfolio_simulator" for m in MODELS},
     BOOK: "model_aggregator",
+    "attribution": "model_aggregator",
     "combined_performance": "model_aggregator",
     "combined_metrics": "model_aggregator",
 }
