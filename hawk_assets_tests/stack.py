@@ -61,7 +61,8 @@ query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
 """
 _SENSOR = """
 query ($at: SensorSelector!) { sensorOrError(sensorSelector: $at) { ... on Sensor {
-  sensorState { id status ticks(limit: 1) { status timestamp error { message } } } } } }
+  sensorState { id status ticks(limit: 1) {
+    status timestamp error { message causes { message } } } } } } }
 """
 _START = """
 mutation ($at: SensorSelector!) { startSensor(sensorSelector: $at) { __typename } }

@@ -63,6 +63,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Itera
         yield it
 
 
+@pytest.fixture(autouse=True)
+def _all_well_again(stack: Stack) -> Iterator[None]:
+    """A test that fails leaves no fault behind for the next."""
+    yield
+    stack.bucket.faults.clear()
+    stack.warehouse.faults.clear()
+
+
 class News:
     """A session that the warehouse has now, and what comes of it."""
 
@@ -141,6 +149,7 @@ def test_a_run_killed_in_the_middle_is_made_again(stack: Stack, listener: Listen
     assert_nobody_was_told(listener)
 
 
+@long
 def test_a_code_server_killed_with_its_run_comes_back_to_both(
     stack: Stack, listener: Listener
 ) -> None:
@@ -180,7 +189,9 @@ def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) 
 
     def failed_tick() -> str:
         tick = stack.sensor("model_state_generator", "new_market_data")["ticks"][0]
-        return tick["error"]["message"] if tick["status"] == "FAILURE" else ""
+        if tick["status"] != "FAILURE":
+            return ""
+        return " ".join(e["message"] for e in (tick["error"], *tick["error"]["causes"]))
 
     said = stack.wait(failed_tick, SECONDS, "no tick has failed")
     assert "HAWK_MARKET_DATA" in said
@@ -192,6 +203,7 @@ def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) 
     assert {run.status for run in runs} == {"SUCCESS"}
 
 
+@long
 def test_a_bucket_that_answers_503_for_a_while_is_waited_for(
     stack: Stack, listener: Listener
 ) -> None:
@@ -201,7 +213,6 @@ def test_a_bucket_that_answers_503_for_a_while_is_waited_for(
         stack.bucket.faults.tear(times=2, match=match)
         assert fault.hit.wait(SECONDS)
     runs = news.settle()
-    stack.bucket.faults.clear()
     assert_made_once(runs)
     assert {run.status for run in runs} == {"SUCCESS"}
     assert_nobody_was_told(listener)
