@@ -552,7 +552,8 @@ Ctrl-C    ends everything
 
 def main() -> None:
     """Bring it up on the sample market, and feed it as it is told to, until Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(end, signal.default_int_handler)
     start = pd.Timestamp(os.environ.get("HAWK_START") or f"{shift(today(), -24):%Y-%m-01}")
     with tempfile.TemporaryDirectory(prefix="hawk") as folder:
         try:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from hawk_assets import services
 from hawk_assets.models import discover
+from hawk_assets.orchestration.build import build_defs
 from hawk_assets.orchestration.home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.plan import SERVICES
 
@@ -91,6 +93,33 @@ def test_every_service_looks_after_itself(service: str) -> None:
     for key, spec in specs(service, own=True).items():
         assert (spec.automation_condition is None) == (key in raw)
         assert spec.code_version
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_where_somebody_is_to_be_told_each_service_tells_of_its_failures(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAWK_WEBHOOK", "https://hooks.example/services")
+    sensors = {sensor.name for sensor in build_defs(service, models={}).sensors or ()}
+    watch = {"new_market_data", "lateness"} if service == "model_state_generator" else set()
+    assert sensors == {f"{service}_automation", f"{service}_failures"} | watch
+    monkeypatch.setenv("HAWK_END", "2010-01-01")
+    assert "lateness" not in {s.name for s in build_defs(service, models={}).sensors or ()}
+
+
+def test_the_book_is_overdue_in_the_ui_from_the_time_it_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HAWK_BOOK_DUE", "07:30")
+    found = {
+        spec.key.to_user_string(): spec.freshness_policy
+        for spec in build_defs("model_aggregator", models={}).resolve_all_asset_specs()
+        if spec.freshness_policy
+    }
+    day = timedelta(days=1)
+    assert found == {
+        "combined_insights": dg.FreshnessPolicy.cron("30 7 * * TUE-SAT", lower_bound_delta=day)
+    }
 
 
 def test_dagster_loads_the_workspace(tmp_path: Path) -> None:

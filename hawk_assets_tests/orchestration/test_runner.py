@@ -11,7 +11,8 @@ from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration import runner
 from hawk_assets.orchestration.home import INSTANCE_SETTINGS, open_instance
 from hawk_assets.orchestration.outlook import status
-from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
+from hawk_assets_tests.pipelines import MODELS, REPOSITORY, Desk, open_desk, ragged_prices
+from hawk_assets_tests.postgres import free_port
 
 TREND, FADE = (model.name for model in MODELS)
 
@@ -176,6 +177,31 @@ def test_a_home_that_cannot_be_used_is_an_error_with_its_path(
     (home / "dagster.yaml").write_text("run_storage: nonsense\n")
     with pytest.raises(SettingsError, match=f"DAGSTER_HOME={home} cannot be used"):
         open_instance(home).__enter__()
+
+
+def test_a_database_that_is_down_or_not_named_is_an_error_with_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    deployed = REPOSITORY / "deployments" / "docker" / "dagster.yaml"
+    (tmp_path / "dagster.yaml").write_text(deployed.read_text())
+    values = {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "USER": "a",
+        "PASSWORD": "b",
+        "DB": "c",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"HAWK_POSTGRES_{name}", value)
+    monkeypatch.setenv("HAWK_COMPUTE_LOGS", str(tmp_path))
+    with pytest.raises(
+        SettingsError, match=r"Connection refused; start PostgreSQL, or correct HAWK_"
+    ):
+        open_instance(tmp_path).__enter__()
+    monkeypatch.delenv("HAWK_POSTGRES_HOST")
+    with pytest.raises(SettingsError, match=r"reads HAWK_POSTGRES_HOST, which is not set; set it$"):
+        open_instance(tmp_path).__enter__()
 
 
 def test_a_home_links_to_the_settings_of_this_checkout_also_after_it_has_moved(

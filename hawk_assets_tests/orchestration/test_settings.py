@@ -1,6 +1,7 @@
 """Environment variables: defaults, and an error that names the variable for each bad value."""
 
 import os
+from datetime import time
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,7 @@ def test_without_variables_everything_lies_below_the_working_folder(
     names = [
         *("HAWK_MARKET_DATA", "HAWK_STORAGE", "HAWK_START", "HAWK_END", "DAGSTER_HOME"),
         *("HAWK_SOLVER", "HAWK_OPTSERVER", "MOSEKLM_LICENSE_FILE"),
+        *("HAWK_TICK_SECONDS", "HAWK_WEBHOOK", "HAWK_BOOK_DUE", "HAWK_UI_URL"),
     ]
     assert Settings.from_env({}) == Settings.from_env(dict.fromkeys(names, "")) == expected
 
@@ -44,6 +46,10 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "HAWK_SOLVER": "mosek",
         "HAWK_OPTSERVER": "http://solver:30080",
         "MOSEKLM_LICENSE_FILE": "27000@tokens",
+        "HAWK_TICK_SECONDS": "5",
+        "HAWK_WEBHOOK": "https://hooks.example/services/T0/B0",
+        "HAWK_BOOK_DUE": "21:30",
+        "HAWK_UI_URL": "http://127.0.0.1:3000",
     }
     expected = Settings(
         market_data="prices/*.csv",
@@ -52,6 +58,10 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         end=pd.Timestamp("2012-03-01"),
         dagster_home=tmp_path / "dagster",
         solver=SolverSettings("mosek", "27000@tokens", "http://solver:30080"),
+        tick_seconds=5,
+        webhook="https://hooks.example/services/T0/B0",
+        book_due=time(21, 30),
+        ui_url="http://127.0.0.1:3000",
     )
     assert Settings.from_env(values) == expected
     for name, value in values.items():
@@ -67,6 +77,28 @@ def test_every_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_month_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name}='{value}' is not the first day of a month"):
         Settings.from_env({name: value})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "1 s"])
+def test_a_tick_is_a_whole_number_of_seconds(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^HAWK_TICK_SECONDS='{value}' is not a number"):
+        Settings.from_env({"HAWK_TICK_SECONDS": value})
+
+
+@pytest.mark.parametrize("value", ["6", "24:00", "06:00 CET", "6am"])
+def test_the_book_is_due_at_a_time_of_day(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^HAWK_BOOK_DUE='{value}' is not a time of day"):
+        Settings.from_env({"HAWK_BOOK_DUE": value})
+
+
+@pytest.mark.parametrize("name", ["HAWK_WEBHOOK", "HAWK_UI_URL"])
+@pytest.mark.parametrize(
+    "value", ["hooks.example/secret", "ftp://secret", "https://", "https:///secret"]
+)
+def test_what_is_no_address_is_refused_and_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not an address") as raised:
+        Settings.from_env({name: value})
+    assert "secret" not in str(raised.value)
 
 
 def test_a_history_cannot_end_before_it_starts() -> None:
