@@ -26,7 +26,7 @@ from dagster._core.storage.tags import (
     RETRY_NUMBER_TAG,
     WILL_RETRY_TAG,
 )
-from dagster._time import get_current_datetime
+from dagster._time import get_current_datetime, get_current_timestamp
 from dagster._utils.tags import get_boolean_tag_value
 
 from hawk_assets.core.errors import AlertError, HawkError
@@ -41,6 +41,7 @@ GRACE = timedelta(hours=1)
 LOOK_SECONDS = 300
 _FAILURE = dg.DagsterEventType.RUN_FAILURE
 _FAILURES_A_TICK = 20
+_RETRY_SECONDS = 600
 _TIMEOUT_SECONDS = 10
 _K = TypeVar("_K")
 
@@ -123,11 +124,13 @@ def build_failure_sensor(webhook: Webhook, service: str, seconds: int) -> dg.Sen
         after, failed = _failures(instance, cursor["after"], origin and origin.location_name)
         waiting, alerts = [], {}
         for run_id in dict.fromkeys(cursor["open"] + failed):
-            run = instance.get_run_by_id(run_id)
-            if run and _may_be_retried(instance, run):
+            record = instance.get_run_record_by_id(run_id)
+            if not record or AUTO_RETRY_RUN_ID_TAG in record.dagster_run.tags:
+                continue
+            if instance.run_retries_enabled and _may_be_retried(record):
                 waiting.append(run_id)
-            elif run and AUTO_RETRY_RUN_ID_TAG not in run.tags:
-                alerts[run_id] = failure(instance, run, webhook.link(run_id))
+            else:
+                alerts[run_id] = failure(instance, record.dagster_run, webhook.link(run_id))
         told, what = webhook.tell_all(alerts)
         still_open = waiting + [run_id for run_id in alerts if run_id not in told]
         context.update_cursor(json.dumps({"after": after, "open": still_open}))
@@ -160,11 +163,11 @@ def _failures(
     return after, found
 
 
-def _may_be_retried(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a retry of a failed run is still to be begun, or not yet decided about."""
-    if not instance.run_retries_enabled or AUTO_RETRY_RUN_ID_TAG in run.tags:
-        return False
-    return bool(get_boolean_tag_value(run.tags.get(WILL_RETRY_TAG), default_value=True))
+def _may_be_retried(record: dg.RunRecord) -> bool:
+    """Whether a retry of a failed run is still to begin, or not decided about."""
+    waited = get_current_timestamp() - (record.end_time or 0.0)
+    announced = record.dagster_run.tags.get(WILL_RETRY_TAG)
+    return waited < _RETRY_SECONDS and bool(get_boolean_tag_value(announced, default_value=True))
 
 
 def failure(instance: dg.DagsterInstance, run: dg.DagsterRun, link: str | None) -> Alert:

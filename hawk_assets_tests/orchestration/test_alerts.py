@@ -268,6 +268,27 @@ def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener
     assert ", attempt 2: " in told["text"]
 
 
+def test_a_retry_that_never_begins_is_no_reason_for_silence(
+    watched: Watched, listener: Listener
+) -> None:
+    instance, daemon = watched.desk.instance, watched.daemon
+    daemon.turn()
+    watched.desk.set_close("2020-03-01", 11.0)
+    (run_id,) = daemon.turn().run_ids
+    made = instance.get_run_by_id(run_id)
+    assert made is not None
+    crashed = replace_run(made)
+    instance.add_run(crashed)
+    instance.report_run_failed(crashed, "its process is gone")
+    daemon.now = datetime.now(UTC)
+    daemon.turn()
+    assert listener.told == []
+    daemon.now += timedelta(minutes=10)
+    daemon.turn()
+    (told,) = listener.told
+    assert (told["run_id"], told["reason"]) == (crashed.run_id, "its process is gone")
+
+
 def replace_run(run: dg.DagsterRun) -> dg.DagsterRun:
     """The same, begun and not ended, under a number of its own."""
     return run._replace(
