@@ -43,6 +43,7 @@ BUCKET, BOOK = "hawk-desk", "combined_insights"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _BOOK_SECONDS = 600
 _HELD_BACK = 15
+_STALE_CONNECTIONS = 20
 _T = TypeVar("_T")
 _LOCATIONS = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -356,9 +357,13 @@ class Stack:
 
         :raises RuntimeError: GraphQL's own errors
         """
-        answer = requests.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30
-        )
+        asked = {"query": query, "variables": variables}
+        for _ in range(_STALE_CONNECTIONS):
+            answer = requests.post(f"{self.url}/graphql", json=asked, timeout=60)
+            # PostgreSQL was restarted: the UI learns it from each connection that it has kept.
+            if "psycopg2.OperationalError" not in answer.text:
+                break
+            time.sleep(0.2)
         content = answer.json()
         if content.get("errors"):
             raise RuntimeError(json.dumps(content["errors"], indent=1))
