@@ -61,7 +61,8 @@ query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
   ... on MessageEvent { message } } } } }
 """
 _SENSOR = """
-query ($at: SensorSelector!) { sensorOrError(sensorSelector: $at) { ... on Sensor {
+query ($at: SensorSelector!) { sensorOrError(sensorSelector: $at) {
+  ... on PythonError { message } ... on SensorNotFoundError { message } ... on Sensor {
   sensorState { id status ticks(limit: 1) {
     status timestamp error { message causes { message } } } } } } }
 """
@@ -372,6 +373,8 @@ class Stack:
     def sensor(self, service: str, name: str) -> dict[str, Any]:
         """Its ``id``, ``status`` and latest of ``ticks``."""
         found = self.ask(_SENSOR, at=_selector(service, name))
+        if "message" in found["sensorOrError"]:
+            raise RuntimeError(found["sensorOrError"]["message"])
         return dict(found["sensorOrError"]["sensorState"])
 
     def pause(self, service: str, name: str) -> None:
