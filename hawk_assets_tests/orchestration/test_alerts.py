@@ -236,12 +236,14 @@ def test_a_failure_of_another_service_is_for_that_service_to_tell(
     watched.desk.set_close("2020-03-01", 11.0)
     watched.break_storage()
     assert watched.daemon.turn().run_ids
+    told = list(listener.told)  # by its own service, if that had its turn after the run
     other = Daemon(watched.desk.instance, "trading_models")
     other.now = watched.daemon.now
     with other.workspace:
         assert other.turn("trading_models_failures").status == TickStatus.SKIPPED
-        other.turn("trading_models_failures")
-    assert listener.told == []
+        for _ in range(2):
+            other.turn("trading_models_failures")
+    assert listener.told == told
 
 
 def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener: Listener) -> None:
