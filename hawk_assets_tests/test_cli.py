@@ -103,8 +103,8 @@ def test_bad_prices_are_refused_by_file_ticker_and_date(
 ) -> None:
     spoilt(change)
     message = hawk("backfill", "--select", "market_data").is_refused()
-    assert f"market_data: prices.parquet: {says}" in message
-    assert "1 table was not made; the others were" in message
+    assert f"market_data, commitments_of_traders: prices.parquet: {says}" in message
+    assert "2 tables were not made; the others were" in message
 
 
 @pytest.mark.parametrize(

@@ -423,7 +423,7 @@ def test_a_range_cut_short_leaves_no_month_behind(ledger: Ledger) -> None:
     ledger.news(MONTHS[1])
     for keys, months in ledger.runs(ledger.tick()):
         ledger.crash(ledger.begin(keys, months))
-    assert ledger.tick().keys() == {("combined_insights",)}
+    assert ledger.tick().keys() == {("combined_insights",), ("attribution",)}
     ledger.news(MONTHS[4])
     ledger.settle()
     assert ledger.contents == ledger.from_scratch()
