@@ -39,6 +39,8 @@ from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
 from hawk_assets.sources.sample import SampleMarket
+from hawk_assets_tests.bench_aggregation import aggregation
+from hawk_assets_tests.bench_solvers import solvers
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
 CHEAP = (
@@ -122,6 +124,8 @@ def main() -> None:
         say(f"\n{tickers} tickers, {first:%Y-%m-%d} to {market.last:%Y-%m-%d}")
         for section in (functions, backfill, refresh, event_log):
             section(market)
+    solvers()
+    aggregation()
 
 
 def many_tickers() -> None:

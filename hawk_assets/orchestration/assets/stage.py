@@ -177,7 +177,7 @@ def spec(
         dg.AssetKey(output.key),
         deps=[
             dg.AssetDep(dg.AssetKey(w.key), partition_mapping=month_window(w.first, w.last))
-            for w in (windows[i.key] for i in output.inputs)
+            for w in (windows[i.key] for i in output.inputs if i.key in windows)
             if w.key != output.key or w.last < 0
         ],
         partitions_def=partitions,
@@ -196,11 +196,15 @@ def _declared_windows(outputs: Sequence[Output]) -> dict[Key, Input]:
     """The window that Dagster is told for each input of a step: the widest of its tables.
 
     Dagster knows one mapping per step and input. It draws lineage with it and extends backfills;
-    what a table really reads, and when it is stale, follows from its own inputs. A table that a
-    neighbour reads in the same month cannot also declare that it reads its own previous one.
+    what a table really reads, and when it is stale, follows from its own inputs. Of two tables that
+    are made together none declares that it reads its own previous month: of that one Dagster would
+    make a run apart, for each model.
     """
+    made = {output.key for output in outputs}
+    pairs = [(o.key, i.key) for o in outputs for i in o.inputs if i.key in made - {o.key}]
+    together = {key for pair in pairs for key in pair}
     windows: dict[Key, Input] = {}
-    for i in (i for output in outputs for i in output.inputs):
+    for i in (i for o in outputs for i in o.inputs if i.key != o.key or o.key not in together):
         known = windows.get(i.key, i)
         windows[i.key] = Input(i.key, min(known.first, i.first), max(known.last, i.last))
     return windows
