@@ -291,6 +291,12 @@ def test_a_month_restated_three_months_back_is_made_again_with_all_after_it(stac
     stack.wait(lambda: made().keys() >= expected, SECONDS, "not all of it is made again")
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
     assert made() == dict.fromkeys(expected, 1)
+    for run in (run for run in stack.runs() if run.run_id not in known):
+        account, figures = (
+            {t.partition("/")[2] for t in run.tables if t.startswith(f"performance_{kind}/")}
+            for kind in ("timeseries", "metrics")
+        )
+        assert account == figures, "one run makes the account and the figures of a model"
 
 
 @long

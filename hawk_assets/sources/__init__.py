@@ -6,8 +6,9 @@ import pandas as pd
 
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.sources.base import MarketDataSource
-from hawk_assets.sources.bigquery import BigQueryTables, Connect, TableName
+from hawk_assets.sources.bigquery import BigQueryTables, Connect
 from hawk_assets.sources.local import LocalFiles
+from hawk_assets.sources.queries import TableName
 from hawk_assets.sources.sample import SampleMarket
 
 

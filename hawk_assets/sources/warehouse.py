@@ -2,11 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -17,9 +16,7 @@ from google.auth import exceptions as auth
 from google.cloud import bigquery
 
 from hawk_assets.core.errors import DataError, HawkError, SettingsError
-
-if TYPE_CHECKING:
-    from hawk_assets.sources.bigquery import Columns, Connect, TableName
+from hawk_assets.sources.queries import Columns, TableName
 
 REQUEST_SECONDS = 15.0
 """For one request; a query that takes longer is asked about again."""
@@ -50,12 +47,12 @@ _MODERN = {"FLOAT": "FLOAT64", "INTEGER": "INT64"}
 class Warehouse:
     """:param connect: makes Google's client; called with the first question"""
 
-    connect: "Connect"
+    connect: Callable[[], bigquery.Client]
 
     def ask(
         self,
         query: str,
-        asked: "Sequence[Columns]",
+        asked: Sequence[Columns],
         start: pd.Timestamp,
         end: pd.Timestamp,
         seconds: float,
@@ -94,7 +91,7 @@ class Warehouse:
                 _check(columns, given, [name for name in columns.names if name in given])
             return self._download(rows, retry)
 
-    def columns_of(self, table: "TableName", seconds: float) -> list[str]:
+    def columns_of(self, table: TableName, seconds: float) -> list[str]:
         """The columns that a table or view has.
 
         :raises SettingsError, DataError: as ``ask`` does
@@ -124,7 +121,7 @@ class Warehouse:
     def _client(self) -> bigquery.Client:
         return self.connect()
 
-    def _fields(self, table: "TableName", seconds: float) -> dict[str, bigquery.SchemaField]:
+    def _fields(self, table: TableName, seconds: float) -> dict[str, bigquery.SchemaField]:
         found = self._client.get_table(table.path, retry=_retry(seconds), timeout=REQUEST_SECONDS)
         return _by_name(found.schema)
 
@@ -134,7 +131,7 @@ def _by_name(schema: Sequence[bigquery.SchemaField]) -> dict[str, bigquery.Schem
 
 
 def _check(
-    columns: "Columns", fields: Mapping[str, bigquery.SchemaField], names: Sequence[str]
+    columns: Columns, fields: Mapping[str, bigquery.SchemaField], names: Sequence[str]
 ) -> None:
     """:raises DataError: a column is missing or of a type that is no use"""
     if missing := [name for name in names if name not in fields]:

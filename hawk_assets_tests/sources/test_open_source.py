@@ -7,7 +7,8 @@ from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.warehouse import connect
 from hawk_assets.sources import LocalFiles, SampleMarket
 from hawk_assets.sources import open_source as open_any
-from hawk_assets.sources.bigquery import BigQueryTables, TableName
+from hawk_assets.sources.bigquery import BigQueryTables
+from hawk_assets.sources.queries import TableName
 
 START, END = pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")
 TABLE = "bigquery://desk-data/market/bars"
