@@ -160,6 +160,9 @@ def serve(answer: Answer, faults: Faults, port: int = 0) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+        # An idle connection keeps the server, not what it serves: at the end of the process DuckDB
+        # must not be taken down by a thread other than the main one.
+        del server.answer
 
 
 class _Server(ThreadingHTTPServer):
