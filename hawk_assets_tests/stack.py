@@ -8,6 +8,7 @@ to. ``make stack`` runs it until Ctrl-C; tests run it and break it.
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -460,18 +461,24 @@ def open_stack(
         it = Stack(warehouse, bucket, market, cluster, folder, values, services)
         stack.callback(it.stop)
         it.prepare(settings or {})
+        _finish(it.begin("dagster", "instance", "migrate"))  # as the container ``schema`` does
         it.start(*SERVICES, "webserver")
         say(f"starting; the Dagster UI will be on {it.url}")
         making = it.begin(*seed)
         stack.callback(making.kill)
         it.wait_until_up(daemons=False)
         say(f"up: {it.url}  (making the history, {key_of(start)[:7]} to {market.session:%Y-%m-%d})")
-        output, _ = making.communicate()
-        if making.returncode:
-            raise RuntimeError(f"the history was not made:\n{output}")
+        _finish(making)
         it.start("daemon")
         it.wait_until_up()
         yield it
+
+
+def _finish(process: "subprocess.Popen[str]") -> None:
+    """:raises RuntimeError: it ends badly; with what it said"""
+    output, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{shlex.join(process.args)} has failed:\n{output}")
 
 
 @dataclass(frozen=True)

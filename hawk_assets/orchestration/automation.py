@@ -14,11 +14,10 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
 from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._record import record
 
 from hawk_assets.orchestration.plan import Key, Output
-from hawk_assets.orchestration.staleness import read_history, to_request
+from hawk_assets.orchestration.staleness import read_progress, to_request
 
 
 @record
@@ -54,10 +53,7 @@ def _requests(context: AutomationContext[dg.AssetKey]) -> dict[Key, set[str]]:
         months = np.asarray(context.partitions_def.get_partition_keys(view.effective_dt))
         tables = _tables(view.asset_graph)
         keys = {key for o in tables for key in (o.key, *(i.key for i in o.inputs))}
-        # Runs first: what one of them makes in between counts as made, not as failed.
-        runs = view.instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-        history = read_history(view.instance, keys, list(months))
-        running = {key: its.in_progress(runs) for key, its in history.items()}
+        history, running = read_progress(view.instance, keys, list(months))
         requests = to_request(tables, history, running)
         _TICKS[view] = {key: set(months[flags].tolist()) for key, flags in requests.items()}
     return _TICKS[view]

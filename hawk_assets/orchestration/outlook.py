@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import dagster as dg
 import numpy as np
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.orchestration.build import Pipeline
@@ -14,7 +13,7 @@ from hawk_assets.orchestration.staleness import (
     Flags,
     History,
     newer_inputs,
-    read_history,
+    read_progress,
     to_make,
 )
 
@@ -66,13 +65,10 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance, changed_code: bool = 
 
     :param changed_code: also what was made by code that has changed since
     """
-    # Runs first: what one of them makes in between counts as made, not as failed.
-    runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-    history = read_history(instance, pipeline.outputs, pipeline.months)
+    history, running = read_progress(instance, pipeline.outputs, pipeline.months)
     offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
     changed = changed_months(offered, instance)
     news = np.isin(pipeline.months, [key_of(month) for month in changed])
-    running = {key: its.in_progress(runs) for key, its in history.items()}
     seeds = {}
     for key, output in pipeline.outputs.items():
         seeds[key] = history[key].failed

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.orchestration.staleness import read_progress
 from hawk_assets.sources.base import MarketDataSource
 
 MARKET_DATA = dg.AssetKey("market_data")
@@ -74,8 +75,9 @@ def build_source_sensor(
 
     It has no memory of its own: what was seen before is on the materialisations. The run key is
     the news, so that the same news seen twice is one run; a correction of a correction is another,
-    even one that brings back what was there before. A source that cannot be read fails the tick,
-    with its error, and the next tick asks again.
+    even one that brings back what was there before. While raw data are being fetched it does not
+    look: what came in meanwhile is in what they find, or is news afterwards. A source that cannot
+    be read fails the tick, with its error, and the next tick asks again.
     """
 
     @dg.sensor(
@@ -91,6 +93,10 @@ def build_source_sensor(
         if not context.instance.get_latest_materialization_event(MARKET_DATA):
             return dg.SkipReason("the history is not there yet; run: hawk backfill")
         months = watched_months(partitions)
+        raw = [tuple(key.path) for key in RAW_DATA]
+        _, running = read_progress(context.instance, raw, [key_of(month) for month in months])
+        if any(flags.any() for flags in running.values()):
+            return dg.SkipReason("a run is fetching raw data")
         offered, latest = source.poll(months)
         changed = changed_months(offered, context.instance)
         if not changed:

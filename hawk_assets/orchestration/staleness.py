@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from numpy.typing import NDArray
 from sqlalchemy import func, select
@@ -90,6 +91,16 @@ def read_history(
             if month in columns:
                 found[name, kind][:, columns[month]] = storage_id, _number(run)
     return {key: _history(*found[name, MADE], *found[name, PLANNED]) for name, key in rows.items()}
+
+
+def read_progress(
+    instance: dg.DagsterInstance, keys: Iterable[Key], months: Sequence[str]
+) -> tuple[dict[Key, History], dict[Key, Flags]]:
+    """``read_history``, and of each table the months that a run in progress has yet to make."""
+    # Runs first: what one of them makes in between counts as made, not as failed.
+    runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    history = read_history(instance, keys, months)
+    return history, {key: its.in_progress(runs) for key, its in history.items()}
 
 
 def _history(made: Numbers, made_by: Numbers, planned: Numbers, planned_by: Numbers) -> History:

@@ -87,6 +87,16 @@ def test_a_container_is_made_of_the_extra_that_its_image_names(name: str) -> Non
     assert extra in {*EXTRAS, "all"}
 
 
+@pytest.mark.parametrize("name", [*compose()["services"]])
+def test_everything_waits_until_dagster_has_its_tables(name: str) -> None:
+    """Directly or through what it waits for; only what the tables themselves need does not."""
+    waits = {n: c.get("depends_on", {}) for n, c in compose()["services"].items()}
+    assert waits["schema"] == {"postgres": {"condition": "service_healthy"}}
+    if name not in ("postgres", "schema"):
+        reached = {**waits[name], **{k: v for n in waits[name] for k, v in waits[n].items()}}
+        assert reached["schema"] == {"condition": "service_completed_successfully"}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_serves_its_location_and_runs_in_its_own_image(service: str) -> None:
     container = hawk_containers()[service]

@@ -176,6 +176,30 @@ def test_news_on_top_of_news_that_is_not_fetched_yet_is_other_news(desk: Desk) -
     assert desk.run_key() != before
 
 
+def test_what_comes_in_while_raw_data_are_fetched_is_asked_for_afterwards_if_at_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prices and reports arrive one after the other: that is not two refreshes by itself."""
+    source, answers = desk.pipeline.source, []
+    fetch = source.fetch_market_data
+
+    def fetch_late(start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        found = fetch(start, end)
+        desk.set_close("2020-03-01", 12.0)
+        answers.append(desk.poll())
+        return found
+
+    desk.set_close("2020-02-01", 11.0)
+    asked = desk.asked()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(source), "fetch_market_data", lambda self, *span: fetch_late(*span))
+        desk.fetch(*asked)
+    assert {*answers} == {dg.SkipReason("a run is fetching raw data")}
+    assert desk.asked() == ("2020-03-01", "2020-04-01")
+    desk.fetch(*desk.asked())
+    assert desk.changed() == []
+
+
 def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) -> None:
     end = pd.Timestamp("2020-04-16")
     settings = Settings(None, str(tmp_path / "tables"), pd.Timestamp("2020-01-01"), OPEN, tmp_path)
