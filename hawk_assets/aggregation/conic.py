@@ -1,6 +1,6 @@
 """A convex problem as data, its solution, and the check that one solves the other. No solver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,13 @@ from hawk_assets.core.model import Array
 
 Cone = tuple[Literal["zero", "nonnegative"], int]
 """Kind and number of rows. ``zero``: the rows of s are 0; ``nonnegative``: they are >= 0."""
+
+Block = tuple[str, Sequence[object] | None]
+"""What adjacent variables or rows are: a word, and what each is of; None for one by itself.
+
+``("cap", ("ema_8_21", "rsi_14"))`` are ``cap[ema_8_21]`` and ``cap[rsi_14]``, ``("budget", None)``
+is ``budget``. Written out by :func:`names`, where somebody reads them.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +29,9 @@ class ConicProblem:
     :param A: shape ``(m, n)``
     :param b: shape ``(m,)``
     :param cones: in the order of the rows of A; their sizes sum to m
+    :param variables: what the n variables are, in their order
+    :param rows: what the m rows are, likewise
+    :raises ValueError: more or fewer names than variables or rows
     """
 
     name: str
@@ -30,6 +40,17 @@ class ConicProblem:
     A: Array
     b: Array
     cones: tuple[Cone, ...]
+    variables: tuple[Block, ...]
+    rows: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        for what, blocks, size in (
+            ("variables", self.variables, len(self.q)),
+            ("rows", self.rows, len(self.b)),
+        ):
+            named = sum(1 if of is None else len(of) for _, of in blocks)
+            if named != size:
+                raise ValueError(f"{self.name}: {size} {what}, but {named} names of them")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +73,15 @@ class Solution:
 
 Solve = Callable[[ConicProblem], Solution]
 """A backend."""
+
+
+def names(blocks: Iterable[Block]) -> list[str]:
+    """One name per variable or row: ``cap[ema_8_21]``, ``budget``."""
+    return [
+        name
+        for word, of in blocks
+        for name in ([word] if of is None else [f"{word}[{one}]" for one in of])
+    ]
 
 
 def kkt_residual(problem: ConicProblem, solution: Solution) -> float:

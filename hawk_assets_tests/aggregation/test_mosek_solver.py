@@ -65,7 +65,16 @@ def statement(task: Any) -> ConicProblem:
         if cost[-1] <= 0 or rows[:, -1].any() or curvature[-1].any():
             raise ValueError("the last variable is not the bound of the quadratic term")
         curvature, cost, rows = cost[-1] * curvature[:-1, :-1], cost[:-1], rows[:, :-1]
-    return ConicProblem(task.gettaskname(), curvature, cost, rows, np.array(upper), cones)
+    return ConicProblem(
+        task.gettaskname(),
+        curvature,
+        cost,
+        rows,
+        np.array(upper),
+        cones,
+        (("variable", range(len(cost))),),
+        (("row", range(m)),),
+    )
 
 
 def _curvature(task: Any) -> Array:
