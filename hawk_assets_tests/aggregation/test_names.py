@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
+import mosek
 import numpy as np
 import pytest
 
+from hawk_assets.aggregation import mosek_solver
 from hawk_assets.aggregation.conic import ConicProblem, names
+from hawk_assets.aggregation.estimation import estimate
+from hawk_assets.aggregation.limits import limits_of
 from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.aggregation.task import Task
-from hawk_assets_tests.aggregation.problems import limited
+from hawk_assets.models import discover
+from hawk_assets_tests.aggregation.problems import limited, window
 
 RATIOS = ("max_sharpe", "max_sharpe_net")
 Row = tuple[dict[str, float], float]
@@ -123,3 +129,26 @@ def test_names_exchanged_are_noticed(objective: str) -> None:
             wrong = [*right[:j], other, one, *right[j + 2 :]]
             blocks = tuple((name, None) for name in wrong)
             assert not agree(told(replace(problem, **{what: blocks})), promised), (one, other)
+
+
+@pytest.mark.parametrize("format", ["jtask", "ptf"])
+def test_the_names_of_all_registered_models_survive_a_file(format: str, tmp_path: Path) -> None:
+    models = discover()
+    families = {name: model.family for name, model in models.items()}
+    few = limited(turnover=0.1, gross=1.5, cap=0.2, family_cap=0.2)
+    asked = replace(
+        few,
+        estimates=estimate(window(len(models), 0)),
+        limits=limits_of(families, few.parameters),
+        held=np.full(len(models), 1 / len(models)),
+    )
+    problem, file = PROGRAMS["max_sharpe_net"](asked), str(tmp_path / f"task.{format}")
+    with mosek.Task() as task, mosek.Task() as other:
+        mosek_solver.build(problem, task)
+        task.writedata(file)
+        other.readdata(file)
+        variables = [other.getvarname(j) for j in range(len(problem.q))]
+        rows = [other.getconname(i) for i in range(len(problem.b))]
+    assert variables == names(problem.variables)
+    assert rows == names(problem.rows)
+    assert {f"weight[{name}]" for name in models} <= set(variables)
