@@ -90,6 +90,26 @@ def kkt_residual(problem: ConicProblem, solution: Solution) -> float:
     :return: the largest violation of primal feasibility, dual feasibility, stationarity and zero
         duality gap, each relative to the size of its terms; NaN when the solution has one
     """
+    return float(_violations(problem, solution).max())
+
+
+def most_violated(problem: ConicProblem, solution: Solution) -> str:
+    """Where the largest violation is, the first of several; NaN is larger than any.
+
+    :return: a row; else ``multiplier of`` a row, ``derivative by`` a variable, or ``duality gap``
+    """
+    rows = names(problem.rows)
+    places = [
+        *rows,
+        *(f"multiplier of {row}" for row in rows),
+        *(f"derivative by {variable}" for variable in names(problem.variables)),
+        "duality gap",
+    ]
+    return places[_violations(problem, solution).argmax()]
+
+
+def _violations(problem: ConicProblem, solution: Solution) -> Array:
+    """Of each condition: m rows, m multipliers, n derivatives and the gap."""
     x, z = solution.x, solution.dual
     curvature, force, rows = problem.P @ x, problem.A.T @ z, problem.A @ x
     slack = problem.b - rows
@@ -103,10 +123,6 @@ def kkt_residual(problem: ConicProblem, solution: Solution) -> float:
     gap = abs(quadratic + float(problem.q @ x) + float(problem.b @ z))
     row_size = 1.0 + max(np.abs(problem.b).max(), np.abs(rows).max())
     force_size = 1.0 + max(np.abs(curvature).max(), np.abs(problem.q).max(), np.abs(force).max())
-    violations = [
-        primal.max() / row_size,
-        sign.max() / force_size,
-        stationarity.max() / force_size,
-        gap / (1.0 + quadratic),
-    ]
-    return float(np.max(violations))
+    return np.concatenate(
+        [primal / row_size, sign / force_size, stationarity / force_size, [gap / (1.0 + quadratic)]]
+    )

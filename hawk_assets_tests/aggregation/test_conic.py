@@ -8,6 +8,7 @@ from hawk_assets.aggregation.conic import (
     ConicProblem,
     Solution,
     kkt_residual,
+    most_violated,
     names,
 )
 
@@ -103,3 +104,18 @@ def test_names_are_written_out_in_order():
 def test_a_problem_has_a_name_for_each_variable_and_row(what, blocks):
     with pytest.raises(ValueError, match=f"projection: 2 {what}, but . names of them"):
         replace(PROBLEM, **{what: blocks})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        (replace(OPTIMUM, x=np.array([0.25, 0.5]), dual=np.array([-0.5, 0.25])), "line"),
+        (replace(OPTIMUM, x=np.array([0.5, 0.5]), dual=np.array([-0.5, 0.0])), "limit[x]"),
+        (replace(OPTIMUM, x=np.array([0.0, 1.0]), dual=np.array([-1.0, 1.0])), "duality gap"),
+        (replace(OPTIMUM, dual=np.array([-0.75, 0.4])), "derivative by x"),
+        (replace(OPTIMUM, dual=np.array([0.0, -1.0])), "multiplier of limit[x]"),
+        (replace(OPTIMUM, dual=np.array([np.nan, 0.5])), "derivative by x"),
+    ],
+)
+def test_what_is_violated_most_is_named(wrong, place):
+    assert most_violated(PROBLEM, wrong) == place
