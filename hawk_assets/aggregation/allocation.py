@@ -44,7 +44,7 @@ def build_weights(
     :raises MissingMonthError: ``previous`` does not hold the month before the first
     """
     names = sorted(performance)
-    family = [families[name] for name in names]
+    family = {name: families[name] for name in names}
     held = np.zeros(len(names))
     if previous is not None and len(months):
         held = _weights_of(previous, shift(months[0], -1), names)

@@ -94,7 +94,7 @@ def compare(
             f"{counted.sum()} sessions with weights from a record: less than a year to compare; "
             "run hawk backfill over a longer history"
         )
-    family = [families[name] for name in sorted(performance)]
+    family = {name: families[name] for name in sorted(performance)}
     returns, figures = {}, {}
     for objective in OBJECTIVES:
         choices = _walk(objective, known, family, parameters, solve)
@@ -124,7 +124,7 @@ def compare(
 def _walk(
     objective: str,
     known: list[View],
-    family: list[str],
+    family: Mapping[str, str],
     parameters: AggregationParameters,
     solve: Solve,
 ) -> list[Choice]:

@@ -1,6 +1,6 @@
 """A convex problem as data, its solution, and the check that one solves the other. No solver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,13 @@ from hawk_assets.core.model import Array
 
 Cone = tuple[Literal["zero", "nonnegative"], int]
 """Kind and number of rows. ``zero``: the rows of s are 0; ``nonnegative``: they are >= 0."""
+
+Block = tuple[str, Sequence[object] | None]
+"""What adjacent variables or rows are: a word, and what each is of; None for one by itself.
+
+``("cap", ("ema_8_21", "rsi_14"))`` are ``cap[ema_8_21]`` and ``cap[rsi_14]``, ``("budget", None)``
+is ``budget``. Written out by :func:`names`, where somebody reads them.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +29,9 @@ class ConicProblem:
     :param A: shape ``(m, n)``
     :param b: shape ``(m,)``
     :param cones: in the order of the rows of A; their sizes sum to m
+    :param variables: what the n variables are, in their order
+    :param rows: what the m rows are, likewise
+    :raises ValueError: more or fewer names than variables or rows
     """
 
     name: str
@@ -30,6 +40,17 @@ class ConicProblem:
     A: Array
     b: Array
     cones: tuple[Cone, ...]
+    variables: tuple[Block, ...]
+    rows: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        for what, blocks, size in (
+            ("variables", self.variables, len(self.q)),
+            ("rows", self.rows, len(self.b)),
+        ):
+            named = sum(1 if of is None else len(of) for _, of in blocks)
+            if named != size:
+                raise ValueError(f"{self.name}: {size} {what}, but {named} names of them")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +75,41 @@ Solve = Callable[[ConicProblem], Solution]
 """A backend."""
 
 
+def names(blocks: Iterable[Block]) -> list[str]:
+    """One name per variable or row: ``cap[ema_8_21]``, ``budget``."""
+    return [
+        name
+        for word, of in blocks
+        for name in ([word] if of is None else [f"{word}[{one}]" for one in of])
+    ]
+
+
 def kkt_residual(problem: ConicProblem, solution: Solution) -> float:
     """How far a solution is from the conditions that make it optimal (Karush, Kuhn, Tucker).
 
     :return: the largest violation of primal feasibility, dual feasibility, stationarity and zero
         duality gap, each relative to the size of its terms; NaN when the solution has one
     """
+    return float(_violations(problem, solution).max())
+
+
+def most_violated(problem: ConicProblem, solution: Solution) -> str:
+    """Where the largest violation is, the first of several; NaN is larger than any.
+
+    :return: a row; else ``multiplier of`` a row, ``derivative by`` a variable, or ``duality gap``
+    """
+    rows = names(problem.rows)
+    places = [
+        *rows,
+        *(f"multiplier of {row}" for row in rows),
+        *(f"derivative by {variable}" for variable in names(problem.variables)),
+        "duality gap",
+    ]
+    return places[_violations(problem, solution).argmax()]
+
+
+def _violations(problem: ConicProblem, solution: Solution) -> Array:
+    """Of each condition: m rows, m multipliers, n derivatives and the gap."""
     x, z = solution.x, solution.dual
     curvature, force, rows = problem.P @ x, problem.A.T @ z, problem.A @ x
     slack = problem.b - rows
@@ -73,10 +123,6 @@ def kkt_residual(problem: ConicProblem, solution: Solution) -> float:
     gap = abs(quadratic + float(problem.q @ x) + float(problem.b @ z))
     row_size = 1.0 + max(np.abs(problem.b).max(), np.abs(rows).max())
     force_size = 1.0 + max(np.abs(curvature).max(), np.abs(problem.q).max(), np.abs(force).max())
-    violations = [
-        primal.max() / row_size,
-        sign.max() / force_size,
-        stationarity.max() / force_size,
-        gap / (1.0 + quadratic),
-    ]
-    return float(np.max(violations))
+    return np.concatenate(
+        [primal / row_size, sign / force_size, stationarity / force_size, [gap / (1.0 + quadratic)]]
+    )

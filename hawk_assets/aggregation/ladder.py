@@ -1,6 +1,6 @@
 """The weights of one month, and what is done when the objective has none: a rung lower."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,21 +34,22 @@ def choose(
     objective: str,
     view: View,
     held: Array,
-    families: Sequence[str],
+    families: Mapping[str, str],
     parameters: AggregationParameters,
     solve: Solve,
 ) -> Choice:
     """Down the ladder: the objective, weights held, minimum variance, inverse volatility, equal.
 
     :param held: the weights of the month before, shape ``(n_models,)``, all 0 if there are none
-    :param families: of each model
+    :param families: of each model by its name, in the order of the weights
     """
     eligible = view.eligible
     weights = np.zeros(len(eligible))
     if not eligible.any():
         weights[:] = 1.0 / len(weights)
         return Choice(weights, "equal_weight", view.status)
-    limits = limits_of([f for f, e in zip(families, eligible, strict=True) if e], parameters)
+    among = {m: f for (m, f), e in zip(families.items(), eligible, strict=True) if e}
+    limits = limits_of(among, parameters)
     mix, rung, status, solver = _descend(
         objective, view, settled(held[eligible], limits), limits, parameters, solve
     )

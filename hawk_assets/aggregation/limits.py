@@ -1,11 +1,13 @@
 """What weights have to keep to, stated once: as rows for the programs, as filling for the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hawk_assets.aggregation.conic import Block
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.model import Array
 
@@ -20,12 +22,16 @@ class Limits:
 
     :param cap: at least ``1 / n_models``
     :param family_cap: such that all families together can fill the book
-    :param family: each model's family as a number from 0, shape ``(n_models,)``
+    :param models: their names
+    :param families: their families' names, each once
+    :param family: each model's family as a position in these, shape ``(n_models,)``
     :param lifted: which caps were too low for the models at hand and what they are now; or empty
     """
 
     cap: float
     family_cap: float
+    models: tuple[str, ...]
+    families: tuple[str, ...]
     family: NDArray[np.intp]
     gross: float = 1.0
     turnover: float = 1.0
@@ -36,12 +42,12 @@ class Limits:
         return self.gross == 1.0
 
 
-def limits_of(families: Sequence[str], parameters: AggregationParameters) -> Limits:
+def limits_of(families: Mapping[str, str], parameters: AggregationParameters) -> Limits:
     """The limits of models at hand; caps that these cannot fill give way as far as it takes.
 
-    :param families: of each model, at least one
+    :param families: of each model by its name, in the order of the weights, at least one
     """
-    family = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
+    named, family = np.unique(np.array([*families.values()], dtype=str), return_inverse=True)
     cap = max(parameters.cap, 1.0 / len(family))
     capacity = np.sort(np.minimum(np.bincount(family) * cap, 1.0))
     family_cap = max(parameters.family_cap, _level(capacity))
@@ -53,7 +59,16 @@ def limits_of(families: Sequence[str], parameters: AggregationParameters) -> Lim
         )
         if now > asked
     ]
-    return Limits(cap, family_cap, family, parameters.gross, parameters.turnover, ", ".join(lifted))
+    return Limits(
+        cap,
+        family_cap,
+        tuple(families),
+        tuple(named.tolist()),
+        family,
+        parameters.gross,
+        parameters.turnover,
+        ", ".join(lifted),
+    )
 
 
 def _level(capacity: Array) -> float:
@@ -74,6 +89,8 @@ class Region:
     that sum to 1, the one-sided turnover is the sum of the one, and gross is 1 and twice the other.
 
     :param sold: shape ``(n_variables,)``, 1 for what is sold
+    :param variables: what x is
+    :param rows: what the rows of ``below`` are; that of ``equal`` is the budget
     """
 
     equal: Array
@@ -81,6 +98,8 @@ class Region:
     below: Array
     bound: Array
     sold: Array
+    variables: tuple[Block, ...]
+    rows: tuple[Block, ...]
 
 
 def region(limits: Limits, held: Array | None, count_sales: bool = False) -> Region:
@@ -98,9 +117,16 @@ def region(limits: Limits, held: Array | None, count_sales: bool = False) -> Reg
     sales, shorts, width = slice(n, n + n_sold), slice(n + n_sold, None), n + n_sold + n_short
     rows: list[Array] = []
     bounds: list[Array] = []
+    blocks: list[Block] = []
+    models, sellers = limits.models, tuple(compress(limits.models, counted))
 
     def add(
-        bound: float | Array, weights: Array, sold: Array | None = None, short: Array | None = None
+        word: str,
+        of: Sequence[str] | None,
+        bound: float | Array,
+        weights: Array,
+        sold: Array | None = None,
+        short: Array | None = None,
     ) -> None:
         row = np.zeros((len(weights), width))
         row[:, :n] = weights
@@ -108,30 +134,45 @@ def region(limits: Limits, held: Array | None, count_sales: bool = False) -> Reg
             row[:, sales] = sold
         if short is not None:
             row[:, shorts] = short
+        blocks.append((word, of))
         rows.append(row)
         bounds.append(np.broadcast_to(np.asarray(bound, dtype=np.float64), len(weights)))
 
-    add(limits.cap, eye)
-    add(0.0 if limits.long_only else limits.cap, -eye)
+    add("cap", models, limits.cap, eye)
+    add("floor", models, 0.0 if limits.long_only else limits.cap, -eye)
     sizes = np.bincount(limits.family)
     crowded = np.flatnonzero(sizes * limits.cap > limits.family_cap)
     if len(crowded):
         member = (limits.family == crowded[:, None]).astype(np.float64)
-        add(limits.family_cap, member, short=None if limits.long_only else 2.0 * member)
+        add(
+            "family",
+            [limits.families[j] for j in crowded],
+            limits.family_cap,
+            member,
+            short=None if limits.long_only else 2.0 * member,
+        )
     if n_short:
-        add(0.0, -eye, short=-eye)
-        add(0.0, 0.0 * eye, short=-eye)
-        add(limits.gross - 1.0, np.zeros((1, n)), short=np.full((1, n), 2.0))
+        add("short", models, 0.0, -eye, short=-eye)
+        add("short_floor", models, 0.0, 0.0 * eye, short=-eye)
+        add("gross", None, limits.gross - 1.0, np.zeros((1, n)), short=np.full((1, n), 2.0))
     if n_sold:
         assert held is not None
-        add(-held[counted], -eye[counted], sold=-np.eye(n_sold))
-        add(0.0, 0.0 * eye[counted], sold=-np.eye(n_sold))
+        add("sold", sellers, -held[counted], -eye[counted], sold=-np.eye(n_sold))
+        add("sold_floor", sellers, 0.0, 0.0 * eye[counted], sold=-np.eye(n_sold))
         if limits.turnover < 1.0:
-            add(limits.turnover, np.zeros((1, n)), sold=np.ones((1, n_sold)))
+            add("turnover", None, limits.turnover, np.zeros((1, n)), sold=np.ones((1, n_sold)))
     equal, sold = np.zeros((1, width)), np.zeros(width)
     equal[0, :n] = 1.0
     sold[sales] = 1.0
-    return Region(equal, np.ones(1), np.vstack(rows), np.concatenate(bounds), sold)
+    return Region(
+        equal,
+        np.ones(1),
+        np.vstack(rows),
+        np.concatenate(bounds),
+        sold,
+        (("weight", models), ("sold", sellers), ("short", models if n_short else ())),
+        tuple(blocks),
+    )
 
 
 def attainable_mean(mean: Array, limits: Limits) -> float:

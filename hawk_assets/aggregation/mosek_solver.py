@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from hawk_assets.aggregation.conic import ConicProblem, Solution
+from hawk_assets.aggregation.conic import ConicProblem, Solution, names
 from hawk_assets.aggregation.mosek_session import describe, session
 from hawk_assets.core.model import Array
 
 GAP = 1e-9
+QUADRATIC = "quadratic_term"
+"""The name of t, and of its cone."""
 
 
 def solve(problem: ConicProblem, server: str | None = None) -> Solution:
@@ -49,7 +51,9 @@ def build(problem: ConicProblem, task: Any) -> None:
     The variables are x and, for a quadratic objective, t >= 1/2 x'Px: (t, 1, Gx) with G'G = P is
     in the rotated quadratic cone. As an objective the quadratic term would go with no other cone,
     nor into MOSEK's readable file format. A zero row becomes ``a'x = b``, a nonnegative one
-    ``a'x <= b``; in A, what is below 1e-12 is 0 for MOSEK.
+    ``a'x <= b``; in A, what is below 1e-12 is 0 for MOSEK. Variables and rows have the names of the
+    statement, so that a file of the Task reads like it; from files MOSEK reads back only names of
+    ASCII without quotes, backslashes or line breaks.
 
     :param problem: with a finite P
     :param task: an empty ``mosek.Task``
@@ -73,12 +77,17 @@ def build(problem: ConicProblem, task: Any) -> None:
     kinds = {"zero": mosek.boundkey.fx, "nonnegative": mosek.boundkey.up}
     keys = [kinds[kind] for kind, size in problem.cones for _ in range(size)]
     task.putconboundslice(0, m, keys, problem.b, problem.b)
+    for j, name in enumerate(names(problem.variables)):
+        task.putvarname(j, name)
+    for i, name in enumerate(names(problem.rows)):
+        task.putconname(i, name)
     if not problem.P.any():
         return
     root = _root(problem.P)
     task.appendvars(1)
     task.putvarbound(n, mosek.boundkey.fr, 0.0, 0.0)
     task.putcj(n, 1.0)
+    task.putvarname(n, QUADRATIC)
     task.appendafes(2 + len(root))
     task.putafefentry(0, n, 1.0)
     task.putafeg(1, 1.0)
@@ -86,6 +95,7 @@ def build(problem: ConicProblem, task: Any) -> None:
     task.putafefentrylist(2 + row.astype(np.int64), column.astype(np.int32), root[row, column])
     cone = task.appendrquadraticconedomain(2 + len(root))
     task.appendacc(cone, np.arange(2 + len(root), dtype=np.int64), None)
+    task.putaccname(0, QUADRATIC)
 
 
 def status_of(solution: Any, problem: Any) -> str:

@@ -15,7 +15,7 @@ from hawk_assets.aggregation.closed_forms import (
     risk_budget,
     risk_parity,
 )
-from hawk_assets.aggregation.conic import ConicProblem, Solve, kkt_residual
+from hawk_assets.aggregation.conic import ConicProblem, Solve, kkt_residual, most_violated
 from hawk_assets.aggregation.hrp import hrp
 from hawk_assets.aggregation.limits import cleaned, filled, slowed
 from hawk_assets.aggregation.polish import polished
@@ -101,7 +101,8 @@ def _solved(problem: ConicProblem, task: Task, solve: Solve) -> tuple[Answer, Ar
         return Answer(None, status, solution.solver), solution.x
     residual = kkt_residual(problem, solution)
     if not residual <= KKT_TOLERANCE:
-        why = f"rejected: KKT residual {residual:.1e}"
+        where = most_violated(problem, solution)
+        why = f"rejected: KKT residual {residual:.1e} ({where})"
         return Answer(None, why, solution.solver), solution.x
     if problem.P.any():
         solution = polished(problem, solution, residual)

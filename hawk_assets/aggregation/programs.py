@@ -61,7 +61,8 @@ def min_cvar(task: Task) -> ConicProblem:
     Rockafellar and Stanislav Uryasev, Optimization of conditional value-at-risk, Journal of Risk 2,
     2000.
 
-    :return: variables of the limits, then a and the n_obs u; no quadratic term
+    :return: variables of the limits, then a and the n_obs u, numbered as the scenarios of the
+        estimates are; no quadratic term
     """
     allowed = region(task.limits, task.held)
     scenarios = task.estimates.scenarios / np.sqrt(_scaled(task)[1])
@@ -78,6 +79,8 @@ def min_cvar(task: Task) -> ConicProblem:
         np.vstack([np.pad(allowed.below, ((0, 0), (0, 1 + n_obs))), losses]),
         np.concatenate([allowed.bound, np.zeros(2 * n_obs)]),
         np.pad(allowed.sold, (0, 1 + n_obs)),
+        (*allowed.variables, ("value_at_risk", None), ("excess", range(n_obs))),
+        (*allowed.rows, ("loss", range(n_obs)), ("excess_floor", range(n_obs))),
     )
     force = np.zeros(width + 1 + n_obs)
     force[width], force[width + 1 :] = 1.0, task.estimates.probability / task.parameters.tail
@@ -106,6 +109,8 @@ def _largest_ratio(name: str, task: Task, mean: Array, cost: float) -> ConicProb
         np.vstack([np.append(-net, 0.0), np.hstack([allowed.below, -allowed.bound[:, None]])]),
         np.append(-1.0, np.zeros(len(allowed.bound))),
         np.append(allowed.sold, 0.0),
+        (*allowed.variables, ("scale", None)),
+        (("net_mean", None), *allowed.rows),
     )
     return _over(name, ray, _scaled(task)[0], np.zeros(len(ray.sold)))
 
@@ -120,6 +125,8 @@ def _over(name: str, allowed: Region, curvature: Array, force: Array) -> ConicPr
         A=np.vstack([allowed.equal, allowed.below]),
         b=np.concatenate([allowed.one, allowed.bound]),
         cones=(("zero", len(allowed.one)), ("nonnegative", len(allowed.bound))),
+        variables=allowed.variables,
+        rows=(("budget", None), *allowed.rows),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from hawk_assets.aggregation.conic import ConicProblem
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
+from hawk_assets.aggregation.task import Task
 from hawk_assets.core.model import Array
 from hawk_assets_tests.aggregation.samples import moments, returns, task
 
@@ -23,6 +24,16 @@ def stated(objective: str, sample: Array, cap: float) -> ConicProblem:
     """What an objective asks of a solver, coming from equal weights."""
     held = np.full(sample.shape[1], 1.0 / sample.shape[1])
     return PROGRAMS[objective](task(estimate(sample), cap, held=held))
+
+
+def limited(n_obs: int = 40, **changes: float) -> Task:
+    """Eight models under every limit there is at once."""
+    sample = window(8, 0, n_obs)
+    sample[:, :3] += 4e-4
+    limits = {"cap": 0.25, "family_cap": 0.3, "turnover": 0.1, "gross": 1.5, **changes}
+    families = ["ema", "ema", "ema", "rsi", "rsi", "sma", "macd", "hurst"]
+    held = [0.0, 0.05, 0.15, 0.2, 0.1, 0.2, 0.2, 0.1]
+    return task(estimate(sample), families=families, held=held, **limits)
 
 
 def singular(objective: str, n: int, n_obs: int, cap: float) -> ConicProblem:
@@ -42,6 +53,8 @@ def mixed(sample: Array, cap: float) -> ConicProblem:
         A=np.vstack([np.ones(n), -np.eye(n), np.eye(n)]),
         b=np.concatenate([[1.0], np.zeros(n), np.full(n, cap)]),
         cones=(("zero", 1), ("nonnegative", 2 * n)),
+        variables=(("weight", range(n)),),
+        rows=(("budget", None), ("floor", range(n)), ("cap", range(n))),
     )
 
 
@@ -58,3 +71,4 @@ PROBLEMS = {
     "singular-min_variance": singular("min_variance", 30, 20, 0.2),
     "one-model": stated("max_sharpe", np.abs(window(1, 0)), 1.0),
 }
+LIMITED = {f"limited-{objective}": state(limited()) for objective, state in PROGRAMS.items()}

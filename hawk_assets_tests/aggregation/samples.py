@@ -51,11 +51,11 @@ def task(
     held: Sequence[float] | Array | None = None,
     **constants: float,
 ) -> Task:
-    """What an objective is asked; every model is a family unless told otherwise."""
+    """What an objective is asked of m00, m01, ...; each is a family unless told otherwise."""
     parameters = AggregationParameters(cap=cap, **constants)
-    families = families or [f"f{j}" for j in range(len(estimates.mean))]
+    family = {f"m{j:02d}": families[j] if families else f"f{j}" for j in range(len(estimates.mean))}
     weights = None if held is None else np.asarray(held, dtype=float)
-    return Task(estimates, limits_of(families, parameters), weights, parameters)
+    return Task(estimates, limits_of(family, parameters), weights, parameters)
 
 
 def answer(objective: str, asked: Task) -> Answer:

@@ -4,6 +4,7 @@ import pytest
 
 from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
+from hawk_assets.aggregation.conic import names
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
@@ -118,6 +119,29 @@ def test_variants_of_one_idea_share_the_cap_of_their_family():
     table = build(record, parameters=parameters, families=families)
     assert table["weight"][:3].sum() == pytest.approx(0.5, abs=1e-9)
     assert build(record)["weight"][:3].sum() > 0.6
+
+
+def test_the_solver_is_given_the_names_of_the_eligible_in_their_order():
+    values = returns(700, 5)
+    values[:, 1] = 0.0
+    stated = []
+
+    def listening(problem):
+        stated.append(problem)
+        return clarabel_solver.solve(problem)
+
+    record = performance(values, names=["rsi_14", "ema_8_21", "sma_50", "ema_5_10", "macd"])
+    families = {name: name.partition("_")[0] for name in sorted(record, reverse=True)}
+    previous = held(ema_5_10=0.4, macd=0.3, rsi_14=0.2, sma_50=0.1)
+    build_weights(
+        record, JANUARY, previous, AggregationParameters(turnover=0.1), families, listening
+    )
+    models = ["ema_5_10", "macd", "rsi_14", "sma_50"]
+    of_each = [f"{word}[{model}]" for word in ("weight", "sold") for model in models]
+    assert names(stated[0].variables) == [*of_each, "scale"]
+    row = dict(zip(names(stated[0].rows), stated[0].A, strict=True))
+    kept = [-row[f"sold[{model}]"][-1] for model in models]
+    np.testing.assert_allclose(kept, [-0.4, -0.3, -0.2, -0.1])
 
 
 def test_a_family_cap_that_the_eligible_cannot_fill_gives_way_and_says_so():

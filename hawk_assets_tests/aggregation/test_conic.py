@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver
-from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
+from hawk_assets.aggregation.conic import (
+    ConicProblem,
+    Solution,
+    kkt_residual,
+    most_violated,
+    names,
+)
 
 # The point of the line x + y = 1, x <= 1/4, closest to the origin: (1/4, 3/4).
 PROBLEM = ConicProblem(
@@ -14,6 +20,8 @@ PROBLEM = ConicProblem(
     A=np.array([[1.0, 1.0], [1.0, 0.0]]),
     b=np.array([1.0, 0.25]),
     cones=(("zero", 1), ("nonnegative", 1)),
+    variables=(("x", None), ("y", None)),
+    rows=(("line", None), ("limit", ("x",))),
 )
 OPTIMUM = Solution(
     x=np.array([0.25, 0.75]),
@@ -45,6 +53,7 @@ def test_clarabel_says_that_a_problem_has_no_solution():
         A=np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]),
         b=np.array([1.0, 0.25, 0.25]),
         cones=(("zero", 1), ("nonnegative", 2)),
+        rows=(("line", None), ("limit", ("x", "y"))),
     )
     assert clarabel_solver.solve(impossible).status == "PrimalInfeasible"
 
@@ -83,3 +92,30 @@ def test_a_negative_multiplier_shows_as_a_residual():
 
 def test_a_solution_with_a_hole_has_no_residual_at_all():
     assert np.isnan(kkt_residual(PROBLEM, replace(OPTIMUM, x=np.array([np.nan, 0.75]))))
+
+
+def test_names_are_written_out_in_order():
+    blocks = (("budget", None), ("cap", ("ema_8_21", "rsi_14")), ("short", ()), ("loss", range(2)))
+    assert names(blocks) == ["budget", "cap[ema_8_21]", "cap[rsi_14]", "loss[0]", "loss[1]"]
+
+
+@pytest.mark.parametrize("blocks", [(), (("x", None),), (("x", range(3)),)])
+@pytest.mark.parametrize("what", ["variables", "rows"])
+def test_a_problem_has_a_name_for_each_variable_and_row(what, blocks):
+    with pytest.raises(ValueError, match=f"projection: 2 {what}, but . names of them"):
+        replace(PROBLEM, **{what: blocks})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        (replace(OPTIMUM, x=np.array([0.25, 0.5]), dual=np.array([-0.5, 0.25])), "line"),
+        (replace(OPTIMUM, x=np.array([0.5, 0.5]), dual=np.array([-0.5, 0.0])), "limit[x]"),
+        (replace(OPTIMUM, x=np.array([0.0, 1.0]), dual=np.array([-1.0, 1.0])), "duality gap"),
+        (replace(OPTIMUM, dual=np.array([-0.75, 0.4])), "derivative by x"),
+        (replace(OPTIMUM, dual=np.array([0.0, -1.0])), "multiplier of limit[x]"),
+        (replace(OPTIMUM, dual=np.array([np.nan, 0.5])), "derivative by x"),
+    ],
+)
+def test_what_is_violated_most_is_named(wrong, place):
+    assert most_violated(PROBLEM, wrong) == place

@@ -14,7 +14,8 @@ from hawk_assets.aggregation.parameters import AggregationParameters
 
 
 def limits(families, **parameters):
-    return limits_of(list(families), AggregationParameters(**parameters))
+    named = {f"m{j}": family for j, family in enumerate(families)}
+    return limits_of(named, AggregationParameters(**parameters))
 
 
 def singles(n, cap=1.0, **parameters):

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver, mosek_solver
-from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual
+from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual, names
 from hawk_assets.aggregation.mosek_session import session
 from hawk_assets.core.errors import SolverError
 from hawk_assets.core.model import Array
-from hawk_assets_tests.aggregation.problems import MIXED, PROBLEMS
+from hawk_assets_tests.aggregation.problems import LIMITED, MIXED, PROBLEMS
 
 INTERIOR = mosek.soltype.itr
-each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=list(PROBLEMS))
+EVERY = PROBLEMS | LIMITED
+each_problem = pytest.mark.parametrize("problem", EVERY.values(), ids=list(EVERY))
 
 
 @contextmanager
@@ -59,13 +60,25 @@ def statement(task: Any) -> ConicProblem:
     if set(keys) - set(kinds):
         raise ValueError("a row of another kind")
     cones = tuple((kinds[key], len(list(group))) for key, group in groupby(keys))
+    variables = [task.getvarname(j) for j in range(n)]
     curvature = np.zeros((n, n))
     if task.getnumacc():
         curvature = _curvature(task)
+        if [variables.pop(), task.getaccname(0)] != ["quadratic_term"] * 2:
+            raise ValueError("another name of the bound or the cone")
         if cost[-1] <= 0 or rows[:, -1].any() or curvature[-1].any():
             raise ValueError("the last variable is not the bound of the quadratic term")
         curvature, cost, rows = cost[-1] * curvature[:-1, :-1], cost[:-1], rows[:, :-1]
-    return ConicProblem(task.gettaskname(), curvature, cost, rows, np.array(upper), cones)
+    return ConicProblem(
+        task.gettaskname(),
+        curvature,
+        cost,
+        rows,
+        np.array(upper),
+        cones,
+        tuple((name, None) for name in variables),
+        tuple((task.getconname(i), None) for i in range(m)),
+    )
 
 
 def _curvature(task: Any) -> Array:
@@ -97,9 +110,11 @@ def _cone(task: Any) -> tuple[Array, Array]:
 
 
 def equal(found: ConicProblem, stated: ConicProblem, tolerance: float) -> bool:
-    """Every number the same; those of P within a tolerance, for they went through a root."""
+    """Every number and name the same; P within a tolerance, for it went through a root."""
     return (
         (found.name, found.cones) == (stated.name, stated.cones)
+        and names(found.variables) == names(stated.variables)
+        and names(found.rows) == names(stated.rows)
         and all(np.array_equal(getattr(found, part), getattr(stated, part)) for part in "qAb")
         and found.P.shape == stated.P.shape
         and np.allclose(found.P, stated.P, rtol=0, atol=tolerance * np.abs(stated.P).max())
@@ -255,6 +270,33 @@ def assert_caught(task: Any) -> None:
     assert certificate(task, clarabel_solver.solve(MIXED)) > 1e-4
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda task: (task.putvarname(0, "weight[1]"), task.putvarname(1, "weight[0]")),
+        lambda task: (task.putconname(1, "floor[1]"), task.putconname(2, "floor[0]")),
+        lambda task: task.putvarname(3, ""),
+        lambda task: task.putconname(M - 1, ""),
+        lambda task: task.putvarname(N, "t"),
+        lambda task: task.putaccname(0, ""),
+    ],
+    ids=["variables exchanged", "rows exchanged", "variable", "row", "bound", "cone"],
+)
+def test_a_builder_that_gets_a_name_wrong_is_caught(spoil: Callable[[Any], object]) -> None:
+    with built(MIXED) as task:
+        assert stated_as(task, MIXED)
+        spoil(task)
+        assert not stated_as(task, MIXED)
+
+
+def test_a_readable_file_reads_like_the_problem(tmp_path: Path) -> None:
+    with built(LIMITED["limited-max_sharpe_net"]) as task:
+        task.writedata(str(tmp_path / "task.ptf"))
+    text = " ".join((tmp_path / "task.ptf").read_text().replace("'", "").split())
+    assert "cap[m03] [-inf;0] + weight[m03] - 0.25 scale" in text
+    assert "family[ema] [-inf;0] + weight[m00] + weight[m01] + weight[m02]" in text
+
+
 @pytest.mark.parametrize("wrong", STATED_WRONGLY.values(), ids=list(STATED_WRONGLY))
 def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicProblem) -> None:
     with built(wrong) as task:
@@ -291,7 +333,7 @@ def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_the_arrays_are_such_as_mosek_takes_without_a_copy() -> None:
-    for problem in PROBLEMS.values():
+    for problem in EVERY.values():
         with built(problem):
             pass
 

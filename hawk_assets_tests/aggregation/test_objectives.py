@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from hawk_assets.aggregation import clarabel_solver
+from hawk_assets.aggregation.conic import names
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import (
     CLOSED_FORMS,
@@ -207,6 +208,19 @@ def test_a_solution_that_is_not_optimal_is_rejected_whatever_its_status():
         found = optimise(objective, asked, careless)
         assert found.weights is None
         assert found.status.startswith("rejected: KKT residual")
+
+
+def test_a_rejection_names_the_limit_that_is_broken_most():
+    def overlooks_the_caps(problem):
+        caps = [name.startswith("cap[") for name in names(problem.rows)]
+        return clarabel_solver.solve(replace(problem, b=np.where(caps, 1.0, problem.b)))
+
+    estimates = estimate(returns(504, 5))
+    largest = solved("min_variance", estimates).argmax()
+    found = optimise("min_variance", task(estimates, 0.25), overlooks_the_caps)
+    assert found.weights is None
+    assert found.status.startswith("rejected: KKT residual ")
+    assert found.status.endswith(f" (cap[m{largest:02d}])")
 
 
 def test_a_backend_that_gives_up_is_quoted():

@@ -56,6 +56,8 @@ def test_rows_that_say_the_same_twice_are_no_obstacle():
         A=np.array([[1.0, 1.0], [2.0, 2.0], [1.0, 0.0], [1.0, 0.0]]),
         b=np.array([1.0, 2.0, 0.25, 0.25]),
         cones=(("zero", 2), ("nonnegative", 2)),
+        variables=(("x", range(2)),),
+        rows=(("line", range(2)), ("limit", range(2))),
     )
     exact = polished(problem, clarabel_solver.solve(problem))
     np.testing.assert_allclose(exact.x, [0.25, 0.75], rtol=0, atol=1e-12)

@@ -1,0 +1,154 @@
+"""What variables and rows are called, against what each says: the limits once more, by name."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import mosek
+import numpy as np
+import pytest
+
+from hawk_assets.aggregation import mosek_solver
+from hawk_assets.aggregation.conic import ConicProblem, names
+from hawk_assets.aggregation.estimation import estimate
+from hawk_assets.aggregation.limits import limits_of
+from hawk_assets.aggregation.objectives import PROGRAMS
+from hawk_assets.aggregation.task import Task
+from hawk_assets.models import discover
+from hawk_assets_tests.aggregation.problems import limited, window
+
+RATIOS = ("max_sharpe", "max_sharpe_net")
+Row = tuple[dict[str, float], float]
+"""Coefficients by variable, those that are not 0, and the bound."""
+
+ASKED = {
+    "caps": limited(family_cap=1.0, turnover=1.0, gross=1.0),
+    "families": limited(turnover=1.0, gross=1.0),
+    "turnover": limited(family_cap=1.0, gross=1.0),
+    "shorts": limited(family_cap=1.0, turnover=1.0),
+    "all": limited(),
+    "nothing held": replace(limited(), held=None),
+}
+each_statement = pytest.mark.parametrize(
+    ("objective", "asked"),
+    [(objective, asked) for objective in PROGRAMS for asked in ASKED.values()],
+    ids=[f"{objective}, {limits}" for objective in PROGRAMS for limits in ASKED],
+)
+
+
+def told(problem: ConicProblem) -> dict[str, Row]:
+    """The rows of a problem by their names."""
+    variables = names(problem.variables)
+    return {
+        name: ({variables[j]: float(row[j]) for j in np.flatnonzero(row)}, float(bound))
+        for name, row, bound in zip(names(problem.rows), problem.A, problem.b, strict=True)
+    }
+
+
+def expected(objective: str, asked: Task) -> dict[str, Row]:
+    """What the names promise, by the names of models and families."""
+    limits, held, estimates = asked.limits, asked.held, asked.estimates
+    models = [f"m{j:02d}" for j in range(8)]
+    groups = {"ema": models[:3], "rsi": models[3:5]}
+    priced = objective == "max_sharpe_net"
+    shorts, slow = limits.gross > 1.0, limits.turnover < 1.0
+    rows: dict[str, Row] = {"budget": ({f"weight[{m}]": 1.0 for m in models}, 1.0)}
+    for m in models:
+        rows[f"cap[{m}]"] = ({f"weight[{m}]": 1.0}, 0.25)
+        rows[f"floor[{m}]"] = ({f"weight[{m}]": -1.0}, 0.25 if shorts else 0.0)
+        if shorts:
+            rows[f"short[{m}]"] = ({f"weight[{m}]": -1.0, f"short[{m}]": -1.0}, 0.0)
+            rows[f"short_floor[{m}]"] = ({f"short[{m}]": -1.0}, 0.0)
+    if shorts:
+        rows["gross"] = ({f"short[{m}]": 2.0 for m in models}, 0.5)
+    if limits.family_cap < 1.0:
+        for family, members in groups.items():
+            sizes = {f"weight[{m}]": 1.0 for m in members}
+            if shorts:
+                sizes |= {f"short[{m}]": 2.0 for m in members}
+            rows[f"family[{family}]"] = (sizes, limits.family_cap)
+    sold = {}
+    if held is not None and (slow or priced):
+        sold = {m: h for m, h in zip(models, held, strict=True) if shorts or h}
+    for m, h in sold.items():
+        rows[f"sold[{m}]"] = ({f"weight[{m}]": -1.0, f"sold[{m}]": -1.0}, -h)
+        rows[f"sold_floor[{m}]"] = ({f"sold[{m}]": -1.0}, 0.0)
+    if sold and slow:
+        rows["turnover"] = ({f"sold[{m}]": 1.0 for m in sold}, limits.turnover)
+    if objective in RATIOS:
+        rows = {
+            name: (row | ({"scale": -bound} if bound else {}), 0.0)
+            for name, (row, bound) in rows.items()
+        }
+        mean = estimates.shrunk_mean if priced else estimates.mean
+        size = np.abs(mean).max()
+        net = {f"weight[{m}]": -mean[j] / size for j, m in enumerate(models)}
+        cost = asked.parameters.cost_bps * 1e-4 / 21 if priced else 0.0
+        net |= {f"sold[{m}]": 2.0 * cost / size for m in sold if priced}
+        rows["net_mean"] = (net, -1.0)
+    if objective == "min_cvar":
+        unit = np.sqrt(np.trace(estimates.covariance) / 8)
+        for i, scenario in enumerate(estimates.scenarios):
+            loss = {f"weight[{m}]": -scenario[j] / unit for j, m in enumerate(models)}
+            rows[f"loss[{i}]"] = (loss | {"value_at_risk": -1.0, f"excess[{i}]": -1.0}, 0.0)
+            rows[f"excess_floor[{i}]"] = ({f"excess[{i}]": -1.0}, 0.0)
+    return rows
+
+
+def agree(found: dict[str, Row], promised: dict[str, Row]) -> bool:
+    return found.keys() == promised.keys() and all(
+        found[name][0] == pytest.approx(row, rel=1e-12)
+        and found[name][1] == pytest.approx(bound, rel=1e-12)
+        for name, (row, bound) in promised.items()
+    )
+
+
+@each_statement
+def test_every_row_says_what_its_name_promises(objective: str, asked: Task) -> None:
+    problem = PROGRAMS[objective](asked)
+    promised = expected(objective, asked)
+    assert agree(told(problem), promised)
+    assert len(problem.b) == len(promised)
+
+
+@each_statement
+def test_no_two_variables_and_no_two_rows_have_one_name(objective: str, asked: Task) -> None:
+    problem = PROGRAMS[objective](asked)
+    for blocks, size in ((problem.variables, len(problem.q)), (problem.rows, len(problem.b))):
+        assert len(set(names(blocks))) == len(names(blocks)) == size
+
+
+@pytest.mark.parametrize("objective", PROGRAMS)
+def test_names_exchanged_are_noticed(objective: str) -> None:
+    """Any two neighbours, of variables and of rows."""
+    asked = limited(n_obs=20)
+    problem, promised = PROGRAMS[objective](asked), expected(objective, asked)
+    for what in ("variables", "rows"):
+        right = names(getattr(problem, what))
+        for j, (one, other) in enumerate(pairwise(right)):
+            wrong = [*right[:j], other, one, *right[j + 2 :]]
+            blocks = tuple((name, None) for name in wrong)
+            assert not agree(told(replace(problem, **{what: blocks})), promised), (one, other)
+
+
+@pytest.mark.parametrize("format", ["jtask", "ptf"])
+def test_the_names_of_all_registered_models_survive_a_file(format: str, tmp_path: Path) -> None:
+    models = discover()
+    families = {name: model.family for name, model in models.items()}
+    few = limited(turnover=0.1, gross=1.5, cap=0.2, family_cap=0.2)
+    asked = replace(
+        few,
+        estimates=estimate(window(len(models), 0)),
+        limits=limits_of(families, few.parameters),
+        held=np.full(len(models), 1 / len(models)),
+    )
+    problem, file = PROGRAMS["max_sharpe_net"](asked), str(tmp_path / f"task.{format}")
+    with mosek.Task() as task, mosek.Task() as other:
+        mosek_solver.build(problem, task)
+        task.writedata(file)
+        other.readdata(file)
+        variables = [other.getvarname(j) for j in range(len(problem.q))]
+        rows = [other.getconname(i) for i in range(len(problem.b))]
+    assert variables == names(problem.variables)
+    assert rows == names(problem.rows)
+    assert {f"weight[{name}]" for name in models} <= set(variables)
