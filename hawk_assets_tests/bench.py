@@ -29,7 +29,7 @@ from hawk_assets.core.insights import build_insights
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.core.sessions import sessions_of
-from hawk_assets.core.states import build_states
+from hawk_assets.core.states import StateBuilder
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.home import INSTANCE_SETTINGS
@@ -143,8 +143,9 @@ def many_tickers() -> None:
         ).sort_values(["date", "ticker"], ignore_index=True)
         models = [Timed(discover()[name]) for name in CHEAP]
         began = time.process_time()
+        builder = StateBuilder(many, months)
         for model in models:
-            build_states(cast(TradingModel, model), many, months)
+            builder.states(cast(TradingModel, model))
         seconds = time.process_time() - began
         features = sum(model.seconds for model in models)
         say(
@@ -191,16 +192,12 @@ def functions(market: Market) -> None:
         ) + timed(stage, keys[1], lambda: build_metrics(name, tables[keys[0]], months, None))
 
     say("\nCPU seconds per model: states (features), insights (signal), performance")
-    models = discover()
+    models, builder = discover(), StateBuilder(prices, months, market.reports)
     for name, model in models.items():
         states, insights = ("model_states", name), ("insights", name)
         performance = ("performance_timeseries", name), ("performance_metrics", name)
         seconds = (
-            timed(
-                "model_states",
-                states,
-                lambda m=model: build_states(m, prices, months, market.reports),
-            ),
+            timed("model_states", states, lambda m=model: builder.states(m)),
             timed(
                 "insights",
                 insights,

@@ -1,15 +1,18 @@
 """Market data to model states. Per ticker, and each year from its own bounded window."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
+from hawk_assets.core.bars import VOL_BARS, MarketBars
 from hawk_assets.core.commitments import Dates, Reports, months_of_reports, reports_of
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.rounding import round_significant
 from hawk_assets.core.sessions import months_covering
 
-VOL_BARS = 63
 RESERVED = ("date", "ticker", "close", "vol_63")
 _REST_OF_YEAR = 11
 
@@ -50,21 +53,75 @@ def bars_behind(
     return bars.iloc[max(before - bars_needed(model), 0) :].reset_index(drop=True)
 
 
-def volatility(close: Array) -> Array:
-    """Standard deviation (ddof 1) of the last 63 daily log returns.
+class StateBuilder:
+    """Makes the states of ``months``, model after model, from market data put in order once.
 
-    :param close: shape ``(n_bars,)``, finite and positive
-    :return: shape ``(n_bars,)``, a fraction per day; NaN for the first 63 bars. Each value depends
-        on its own 64 closes only, bit for bit.
+    A recursive indicator remembers where it was started, so the start is part of the definition:
+    the months of a year see, per ticker, the last ``bars_needed`` valid bars before that year, and
+    the year up to themselves; nothing else, however much is passed. So a month computed alone and
+    the same month computed within twenty years are equal in every bit.
+
+    :param market_data: the months asked for and ``months_needed`` before the first, any row order
+    :param months: the months to compute, ascending
+    :param commitments: commitments_of_traders of the months asked for and ``report_months`` before
+        the first, for models that read them
     """
-    out = np.full(close.shape, np.nan)
-    if len(close) > VOL_BARS:
-        returns = np.diff(np.log(close))
-        # Sums of whole shifted arrays: the same steps for every value, in half the time of windows.
-        shifted = [returns[k : len(returns) - VOL_BARS + 1 + k] for k in range(VOL_BARS)]
-        mean = sum(shifted) / VOL_BARS
-        out[VOL_BARS:] = np.sqrt(sum((x - mean) ** 2 for x in shifted) / (VOL_BARS - 1))
-    return out
+
+    def __init__(
+        self,
+        market_data: pd.DataFrame,
+        months: pd.DatetimeIndex,
+        commitments: pd.DataFrame | None = None,
+    ) -> None:
+        self._market = MarketBars(market_data, months)
+        self._months, self._commitments = months, commitments
+
+    def states(self, model: TradingModel) -> pd.DataFrame:
+        """The states of a model: one row per row of market data in the months.
+
+        :return: date, ticker, close, vol_63 and the features, by date and ticker; features carry
+            10 significant digits and are NaN where not ready or where the bar has a hole
+        :raises ModelError: a feature of the wrong shape, reserved name or infinite value
+        """
+        columns = tuple(dict.fromkeys(["close", *model.inputs]))
+        valid, need = self._market.valid(columns), bars_needed(model)
+        years = _year_edges(self._months, months_covering(need))
+        none = Reports.none() if model.reports else None
+        nothing = _compute(model, valid.bars(columns, slice(0)), valid.dates[:0], none)
+        features = {name: np.full(len(valid.dates), np.nan) for name in nothing}
+        too_young: list[slice] = []
+        for ticker, span in valid.tickers():
+            bars, dates = valid.bars(columns, span), valid.dates[span]
+            windows = _windows(dates, years, need)
+            reports = reports_of(ticker, self._commitments) if model.reports else None
+            for at, arrays in _features(model, bars, dates, windows, reports):
+                for name, array in arrays.items():
+                    its = features[name][span][at]
+                    if array.shape != its.shape:
+                        raise ModelError(
+                            f"{model.name}: feature {name!r} of {ticker} in {str(dates[at][0])[:4]}"
+                            f" has shape {array.shape}, not one value per bar; return arrays as "
+                            "long as the bars"
+                        )
+                    its[:] = array
+            too_young += [
+                slice(span.start + w.start, span.start + min(w.stop, w.first + VOL_BARS))
+                for w in windows
+                if w.cut
+            ]
+        vol_63 = valid.volatility.copy()
+        for at in too_young:
+            vol_63[at] = np.nan
+        rows = {name: valid.on_rows(array) for name, array in features.items()}
+        for name, array in rows.items():
+            if (infinite := np.isinf(array)).any():
+                row = self._market.rows.iloc[int(np.argmax(infinite))]
+                raise ModelError(
+                    f"{model.name}: feature {name!r} of {row['ticker']} is infinite on "
+                    f"{row['date']:%Y-%m-%d}; guard the division in features()"
+                )
+        rounded = {name: round_significant(array) for name, array in rows.items()}
+        return self._market.rows.assign(vol_63=valid.on_rows(vol_63), **rounded)
 
 
 def build_states(
@@ -73,58 +130,8 @@ def build_states(
     months: pd.DatetimeIndex,
     commitments: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The states of ``months``: one row per row of market data in them.
-
-    A recursive indicator remembers where it was started, so the start is part of the definition:
-    the months of a year see, per ticker, the last ``bars_needed`` valid bars before that year, and
-    the year up to themselves; nothing else, however much is passed. So a month computed alone and
-    the same month computed within twenty years are equal in every bit.
-
-    :param model: the model whose features are wanted
-    :param market_data: the months asked for and ``months_needed`` before the first, any row order
-    :param months: the months to compute, ascending
-    :param commitments: commitments_of_traders of the months asked for and ``report_months`` before
-        the first, for a model that reads them
-    :return: date, ticker, close, vol_63 and the features, by date and ticker; features carry 10
-        significant digits and are NaN where not ready or where the bar has a hole
-    :raises ModelError: a feature of the wrong shape, reserved name or infinite value
-    """
-    codes, tickers = pd.factorize(market_data["ticker"], sort=True)
-    dates = market_data["date"].to_numpy("datetime64[ns]")
-    ascending = (dates[1:] > dates[:-1]) | ((dates[1:] == dates[:-1]) & (codes[1:] >= codes[:-1]))
-    if not ascending.all():
-        market_data = market_data.iloc[np.lexsort((codes, dates))]
-        return build_states(model, market_data, months, commitments)
-    # A radix sort, which NumPy keeps for short integers, brings each ticker's rows together.
-    by_ticker = np.argsort(codes.astype(np.min_scalar_type(len(tickers))), kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(tickers)))
-    wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
-    dates, codes, wanted = dates[by_ticker], codes[by_ticker], wanted[by_ticker]
-    columns = dict.fromkeys(["close", *model.inputs])
-    inputs = {c: market_data[c].to_numpy(np.float64)[by_ticker] for c in columns}
-    valid = np.logical_and.reduce([np.isfinite(v) for v in inputs.values()])
-    none = Reports.none() if model.reports else None
-    nothing = _compute(model, {c: v[:0] for c, v in inputs.items()}, dates[:0], none)
-    features = {name: np.full(len(dates), np.nan) for name in ["vol_63", *nothing]}
-    years = _year_edges(months, months_covering(bars_needed(model)))
-    for ticker, begin, end in zip(tickers, np.append(0, ends), ends, strict=False):
-        if wanted[begin:end].any():
-            rows = begin + np.flatnonzero(valid[begin:end])
-            bars = {c: v[rows] for c, v in inputs.items()}
-            reports = reports_of(str(ticker), commitments) if model.reports else None
-            for name, array in _features(model, bars, dates[rows], years, reports, ticker).items():
-                features[name][rows] = array
-    back = np.empty_like(by_ticker)
-    back[by_ticker] = np.arange(len(by_ticker))
-    keep = back[wanted[back]]
-    states = {
-        "date": dates[keep],
-        "ticker": np.asarray(tickers, object)[codes[keep]],
-        "close": inputs["close"][keep],
-    }
-    return pd.DataFrame(
-        states | {name: round_significant(array[keep]) for name, array in features.items()}
-    )
+    """The states of one model alone; see :class:`StateBuilder`."""
+    return StateBuilder(market_data, months, commitments).states(model)
 
 
 def _compute(
@@ -152,49 +159,42 @@ def _year_edges(months: pd.DatetimeIndex, reach: int) -> Dates:
     return edges.astype("datetime64[ns]")
 
 
+class _Window(NamedTuple):
+    """The bars that a year's wanted months see and are, as positions of one ticker's bars."""
+
+    first: int
+    """Where it begins; that is 0 or ``cut`` where there are fewer bars than needed."""
+    start: int
+    stop: int
+    cut: bool
+    """There are bars before it that it must not see, though it would need more."""
+
+
+def _windows(dates: Dates, years: Dates, need: int) -> list[_Window]:
+    """The windows of the years that the ticker has bars of."""
+    windows = []
+    for mapped, anchor, start, stop in np.searchsorted(dates, years).tolist():
+        if start < stop:
+            first = max(mapped, anchor - need)
+            windows.append(_Window(first, start, stop, 0 < first != anchor - need))
+    return windows
+
+
 def _features(
     model: TradingModel,
     bars: Bars,
     dates: Dates,
-    years: Dates,
+    windows: list[_Window],
     reports: Reports | None,
-    ticker: str,
-) -> dict[str, Array]:
-    """Features on the wanted bars, shape ``(n_bars,)``; each year from its own window."""
-    need = bars_needed(model)
+) -> Iterator[tuple[slice, dict[str, Array]]]:
+    """The features of one ticker, and which bars they are of; what comes later counts."""
     one_pass = model.slice_stable and reports is None
-    whole = _compute(model, bars, dates, None) if one_pass else {}
-    whole["vol_63"] = volatility(bars["close"])
-    out: dict[str, Array] = {}
-    new_years = years[:, 1].astype("datetime64[M]")
-    bounds = np.searchsorted(dates, years)
-    for (mapped, anchor, start, stop), new_year in zip(bounds, new_years, strict=True):
-        if start == stop:
-            continue
-        first = max(mapped, anchor - need)
-        cut = 0 < first != anchor - need
-        values = {} if cut else {name: array[start:stop] for name, array in whole.items()}
+    if one_pass:
+        yield slice(None), _compute(model, bars, dates, None)
+    for first, start, stop, cut in windows:
         if cut or not one_pass:
-            window = {c: v[first:stop] for c, v in bars.items()}
+            window = {name: array[first:stop] for name, array in bars.items()}
+            new_year = dates[start].astype("datetime64[Y]").astype("datetime64[M]")
             known = reports and reports.since(new_year - months_of_reports(model.reports))
             made = _compute(model, window, dates[first:stop], known)
-            if cut:
-                made["vol_63"] = volatility(window["close"])
-            values |= {name: array[start - first :] for name, array in made.items()}
-        for name, array in values.items():
-            if array.shape != (stop - start,):
-                raise ModelError(
-                    f"{model.name}: feature {name!r} of {ticker} in {str(new_year)[:4]} has shape "
-                    f"{array.shape}, not one value per bar; return arrays as long as the bars"
-                )
-            if name not in out:
-                out[name] = np.full(len(dates), np.nan)
-            out[name][start:stop] = array
-    for name, array in out.items():
-        if (infinite := np.isinf(array)).any():
-            when = pd.Timestamp(dates[int(np.argmax(infinite))])
-            raise ModelError(
-                f"{model.name}: feature {name!r} of {ticker} is infinite on {when:%Y-%m-%d}; "
-                "guard the division in features()"
-            )
-    return out
+            yield slice(start, stop), {name: a[start - first :] for name, a in made.items()}

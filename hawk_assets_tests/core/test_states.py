@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 import talib
 
+from hawk_assets.core.bars import VOL_BARS
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, States, TradingModel
 from hawk_assets.core.sessions import in_months, shift
 from hawk_assets.core.states import (
-    VOL_BARS,
+    StateBuilder,
     bars_needed,
     build_states,
     months_needed,
     report_months,
-    volatility,
 )
 from hawk_assets_tests.markets import random_walk, weekly_reports
 
@@ -47,39 +47,6 @@ def months(first: str, last: str) -> pd.DatetimeIndex:
 
 def walk(tickers: int = 1, bars: int = 500) -> pd.DataFrame:
     return random_walk(tickers, bars, seed=4)
-
-
-def test_volatility_is_the_deviation_of_the_last_63_log_returns() -> None:
-    close = walk()["close"]
-    expected = np.log(close).diff().rolling(63).std()
-    assert np.allclose(volatility(close.to_numpy()), expected, rtol=1e-10, equal_nan=True)
-    assert np.isnan(volatility(close.to_numpy())[:63]).all()
-
-
-def test_volatility_forgets_a_spike_entirely() -> None:
-    close = walk()["close"].to_numpy()
-    spiked = close.copy()
-    spiked[100] *= 1e6
-    assert np.array_equal(volatility(spiked)[164:], volatility(close)[164:])
-    assert volatility(spiked)[163] > 100 * volatility(close)[163]
-
-
-def test_volatility_of_a_slice_is_the_slice_of_the_volatility() -> None:
-    close = walk()["close"].to_numpy()
-    whole = volatility(close)
-    for start in range(0, 400, 13):
-        for bars in (64, 65, 71, 85, 100):
-            part = volatility(close[start : start + bars])
-            assert np.array_equal(part[63:], whole[start + 63 : start + bars])
-
-
-@pytest.mark.parametrize("bars", [0, 1, 63])
-def test_volatility_is_not_ready_before_64_closes(bars: int) -> None:
-    assert np.isnan(volatility(np.full(bars, 10.0))).all()
-
-
-def test_volatility_of_a_flat_price_is_zero() -> None:
-    assert volatility(np.full(64, 10.1))[-1] == 0.0
 
 
 def test_no_model_needs_fewer_bars_than_the_volatility() -> None:
@@ -186,6 +153,19 @@ def test_a_hole_in_any_declared_column_is_a_hole_but_the_close_is_kept() -> None
     expected = (left["close"] * left["volume"]).rolling(3).mean()
     assert states["dollars"][33] == pytest.approx(expected[33], rel=1e-9)
     assert states["dollars"][31] == pytest.approx(expected[31], rel=1e-9)
+
+
+def test_models_share_a_builder_and_get_what_each_would_get_alone() -> None:
+    """Holes in one column are none in another; a suspension cuts the volatility of one window."""
+    market, wanted = walk(tickers=3, bars=520), months("2005-06-01", "2006-12-01")
+    market.loc[market.index[::37], "volume"] = np.nan
+    market.loc[market.index[5::61], "close"] = np.nan
+    away = (market["ticker"] == "W01") & market["date"].between("2005-08-01", "2006-11-20")
+    market = market[~away].sample(frac=1.0, random_state=0)
+    builder = StateBuilder(market, wanted)
+    for model in (Dollars(), Average(), Average(slice_stable=True), Brief(), Dollars()):
+        alone = build_states(model, market, wanted)
+        pd.testing.assert_frame_equal(builder.states(model), alone, check_exact=True)
 
 
 @dataclass(frozen=True)

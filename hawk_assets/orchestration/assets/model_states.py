@@ -6,7 +6,7 @@ from functools import partial
 import dagster as dg
 
 from hawk_assets.core.model import TradingModel
-from hawk_assets.core.states import build_states
+from hawk_assets.core.states import StateBuilder
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
 from hawk_assets.orchestration.plan import Output
 
@@ -20,8 +20,8 @@ def build(
         market_data = run.read(("market_data",))
         reads_reports = any(models[str(output.model)].reports for output in run.selected)
         commitments = run.read(("commitments_of_traders",)) if reads_reports else None
+        builder = StateBuilder(market_data, run.months, commitments)
         for output in run.selected:
-            model = models[str(output.model)]
-            yield output, partial(build_states, model, market_data, run.months, commitments)
+            yield output, partial(builder.states, models[str(output.model)])
 
     return build_stage("model_states", outputs, partitions, body)
