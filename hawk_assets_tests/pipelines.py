@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.models.rsi import Rsi
@@ -157,6 +158,7 @@ def open_desk(
         start=pd.Timestamp(f"{first}-01"),
         end=pd.Timestamp(f"{last}-01"),
         dagster_home=folder / "dagster",
+        solver=SolverSettings("clarabel"),  # the same numbers whatever licence a machine has
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")

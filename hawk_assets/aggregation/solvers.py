@@ -40,11 +40,6 @@ class SolverSettings:
             return f"HAWK_OPTSERVER={self.server}: is it running?"
         return f"licence: {self.licence or 'none, MOSEKLM_LICENSE_FILE is not set'}"
 
-    @property
-    def expects_mosek(self) -> bool:
-        """Whether it is worth a word when MOSEK cannot be used."""
-        return self.name != "clarabel" and bool(self.server or self.licence)
-
 
 @dataclass
 class Solver:

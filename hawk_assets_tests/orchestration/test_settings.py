@@ -123,18 +123,15 @@ def test_a_history_that_has_ended_does_not_include_the_current_month() -> None:
         Settings.from_env({"HAWK_END": f"{THIS_MONTH:%Y-%m-%d}"})
 
 
-def test_a_licence_is_expected_where_mosek_itself_would_look(
+def test_a_licence_is_found_where_mosek_itself_would_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert not Settings.from_env({}).solver.expects_mosek
+    assert Settings.from_env({}).solver.licence is None
     file = tmp_path / "mosek" / "mosek.lic"
     file.parent.mkdir()
     file.touch()
     assert Settings.from_env({}).solver.licence == str(file)
-    for name in ("auto", "mosek"):
-        assert Settings.from_env({"HAWK_SOLVER": name}).solver.expects_mosek
-    assert not Settings.from_env({"HAWK_SOLVER": "clarabel"}).solver.expects_mosek
 
 
 @pytest.mark.parametrize(
