@@ -8,7 +8,7 @@ import socket
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, RunLauncher, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
 from hawk_assets.orchestration.home import HOST, PROCESS, is_alive
@@ -49,8 +49,24 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
 
+class CommandApart(RunLauncher):
+    """For a launcher of containers, to stand before it: a run of the ``hawk`` command has none.
+
+    Dagster's launchers take a run without a container for dead. They would fail a ``hawk backfill``
+    on the same instance with the next look at it, under way.
+    """
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        if PROCESS in run.tags:
+            return health_of_command(run)
+        return super().check_run_worker_health(run)
+
+
 def health_of_command(run: dg.DagsterRun) -> CheckRunHealthResult:
-    """Of a run of the ``hawk`` command, which no launcher has launched."""
+    """Of a run of the ``hawk`` command, which no launcher has launched.
+
+    Elsewhere, in another pod say, nobody here can tell: it counts as running.
+    """
     here = run.tags[HOST] == socket.gethostname()
     return _health(int(run.tags[PROCESS]) if here else None)
 

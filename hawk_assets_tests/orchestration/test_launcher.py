@@ -18,10 +18,15 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster_docker import DockerRunLauncher
+from dagster_k8s.job import get_job_name_from_run_id
 
 from hawk_assets.orchestration.docker_launcher import WatchedDockerRunLauncher
 from hawk_assets.orchestration.home import HOST, INSTANCE_SETTINGS, PROCESS, run_tags
+from hawk_assets_tests.doubles.kubernetes import Jobs, keeping_jobs
 from hawk_assets_tests.postgres import free_port
+
+THEIRS = "dagster_k8s", "K8sRunLauncher"
+OURS = "hawk_assets.orchestration.kubernetes_launcher", "WatchedK8sRunLauncher"
 
 
 @pytest.fixture
@@ -31,6 +36,28 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     (tmp_path / "dagster.yaml").write_text(INSTANCE_SETTINGS.read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as it:
         yield it
+
+
+@pytest.fixture
+def cluster() -> Iterator[Jobs]:
+    with keeping_jobs() as jobs:
+        yield jobs
+
+
+def instance_on(cluster: Jobs, folder: Path, module: str, launcher: str) -> dg.DagsterInstance:
+    config = {
+        "load_incluster_config": False,
+        "kubeconfig_file": str(cluster.write_kubeconfig(folder / "kubeconfig")),
+        "instance_config_map": "instance",
+        "service_account_name": "hawk",
+        "job_namespace": "hawk",
+    }
+    settings = {
+        "run_launcher": {"module": module, "class": launcher, "config": config},
+        "run_monitoring": {"enabled": True},
+    }
+    (folder / "dagster.yaml").write_text(json.dumps(settings))
+    return dg.DagsterInstance.from_config(str(folder))
 
 
 @pytest.fixture
@@ -123,3 +150,38 @@ def test_where_runs_have_containers_the_command_needs_none(instance: dg.DagsterI
     assert launcher.check_run_worker_health(command).status == WorkerStatus.RUNNING
     without = started(instance)
     assert launcher.check_run_worker_health(without).status == WorkerStatus.NOT_FOUND
+
+
+def test_where_runs_are_kubernetes_jobs_the_command_needs_none(
+    tmp_path: Path, cluster: Jobs, process: "subprocess.Popen[bytes]"
+) -> None:
+    tags = run_tags() | {PROCESS: str(process.pid)}
+    with instance_on(cluster, tmp_path, *THEIRS) as theirs:
+        assert look(theirs, started(theirs, tags=tags)).status == dg.DagsterRunStatus.FAILURE
+    asked = len(cluster.faults.log())
+    with instance_on(cluster, tmp_path, *OURS) as ours:
+        run = started(ours, tags=tags)
+        assert look(ours, run).status == dg.DagsterRunStatus.STARTED
+        assert len(cluster.faults.log()) == asked
+        end(process)
+        assert look(ours, run).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_of_a_command_in_another_pod_is_left_alone(tmp_path: Path, cluster: Jobs) -> None:
+    elsewhere = {HOST: "hawk-7d9c5", PROCESS: "999999999"}
+    with instance_on(cluster, tmp_path, *OURS) as ours:
+        run = started(ours, tags=elsewhere)
+        assert look(ours, run).status == dg.DagsterRunStatus.STARTED
+
+
+def test_of_any_other_run_the_cluster_is_asked(tmp_path: Path, cluster: Jobs) -> None:
+    with instance_on(cluster, tmp_path, *OURS) as ours:
+        alive, dead, without = started(ours), started(ours), started(ours)
+        for run, pods in ((alive, {"active": 1}), (dead, {"failed": 1})):
+            cluster.made["hawk", get_job_name_from_run_id(run.run_id)] = {"status": pods}
+        assert look(ours, alive).status == dg.DagsterRunStatus.STARTED
+        assert look(ours, dead).status == dg.DagsterRunStatus.FAILURE
+        assert look(ours, without).status == dg.DagsterRunStatus.FAILURE
+    for run in (alive, dead, without):
+        name = get_job_name_from_run_id(run.run_id)
+        assert cluster.faults.log(f"GET /apis/batch/v1/namespaces/hawk/jobs/{name}/status")
