@@ -1,17 +1,18 @@
 """What the source has that market_data has not: new sessions, restated months."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 import pandas as pd
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.orchestration.partitions import months_of
-from hawk_assets.orchestration.staleness import read_progress
+from hawk_assets.orchestration.plan import Key
+from hawk_assets.orchestration.staleness import History, read_history, read_progress
 from hawk_assets.sources.base import MarketDataSource
 
-MARKET_DATA = dg.AssetKey("market_data")
-RAW_DATA = (MARKET_DATA, dg.AssetKey("commitments_of_traders"))
+MARKET_DATA: Key = ("market_data",)
+RAW_DATA: tuple[Key, ...] = (MARKET_DATA, ("commitments_of_traders",))
 SOURCE_VERSION = "source_version"
 WATCHED_MONTHS = 13
 
@@ -29,43 +30,40 @@ def changed_months(
 ) -> Mapping[pd.Timestamp, str]:
     """Months of which the source holds something else than the raw tables do.
 
-    A month of which the source holds nothing any more is no news: what is stored stays.
+    A month of which the source holds nothing any more is no news: what is stored stays. Nor is one
+    of which a run has stored one table and failed on the other: it would fail as it did.
 
     :param offered: the source's version of each month that it holds
     :return: ascending; for each month what tells this news from all other: the version offered and
         the materialisations it is to replace. Empty when nothing has changed.
     """
-    stored = {key: _stored(instance, key, list(offered)) for key in RAW_DATA}
+    months = sorted(offered)
+    history = read_history(instance, RAW_DATA, [key_of(month) for month in months])
+    stored = {key: _versions(instance, key, its) for key, its in history.items()}
     changed = {}
-    for month, version in sorted(offered.items()):
-        held = {key: months.get(month, ("", 0)) for key, months in stored.items()}
-        # A table that has the version by now is left out, so that where the other one fails the
-        # same way each time, it is asked for once more and no further.
-        old = [f"{key.path[-1]} {made}" for key, (its, made) in held.items() if its != version]
-        if old:
-            changed[month] = f"{version} for {' and '.join(old)}"
+    for at, month in enumerate(months):
+        made = {key: int(its.made[at]) for key, its in history.items()}
+        old = [key for key in RAW_DATA if stored[key].get(made[key]) != offered[month]]
+        half_done = {history[key].made_by[at] for key in RAW_DATA if key not in old}
+        if not all(
+            history[key].failed[at] and history[key].planned_by[at] in half_done for key in old
+        ):
+            names = " and ".join(f"{key[-1]} {made[key]}" for key in old)
+            changed[month] = f"{offered[month]} for {names}"
     return changed
 
 
-def _stored(
-    instance: dg.DagsterInstance, key: dg.AssetKey, months: Sequence[pd.Timestamp]
-) -> dict[pd.Timestamp, tuple[str, int]]:
-    """The source's version of each month when a table was last made, and its storage id."""
-    storage = instance.event_log_storage
-    ids = storage.get_latest_storage_id_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of(m) for m in months}
-    )
+def _versions(instance: dg.DagsterInstance, key: Key, history: History) -> dict[int, str]:
+    """The source's version of which each month was last made, by storage id."""
+    ids = [int(made) for made in history.made if made]
     if not ids:
         return {}
-    found = {}
-    for record in storage.fetch_materializations(
-        dg.AssetRecordsFilter(key, storage_ids=list(ids.values())), limit=len(ids)
-    ).records:
-        made = record.asset_materialization
-        version = made.metadata.get(SOURCE_VERSION) if made else None
-        text = str(version.value) if version else ""
-        found[pd.Timestamp(str(record.partition_key))] = text, record.storage_id
-    return found
+    records = instance.event_log_storage.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(key), storage_ids=ids), limit=len(ids)
+    ).records
+    found = {r.storage_id: r.asset_materialization for r in records}
+    versions = {at: made.metadata.get(SOURCE_VERSION) for at, made in found.items() if made}
+    return {at: str(version.value) for at, version in versions.items() if version}
 
 
 def build_source_sensor(
@@ -80,9 +78,11 @@ def build_source_sensor(
     be read fails the tick, with its error, and the next tick asks again.
     """
 
+    assets = [dg.AssetKey(key) for key in RAW_DATA]
+
     @dg.sensor(
         name="new_market_data",
-        target=dg.AssetSelection.assets(*RAW_DATA),
+        target=dg.AssetSelection.assets(*assets),
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Polls the source for new sessions and restated months.",
@@ -90,11 +90,10 @@ def build_source_sensor(
     def new_market_data(
         context: dg.SensorEvaluationContext, source: dg.ResourceParam[MarketDataSource]
     ) -> dg.RunRequest | dg.SkipReason:
-        if not context.instance.get_latest_materialization_event(MARKET_DATA):
+        if not context.instance.get_latest_materialization_event(dg.AssetKey(MARKET_DATA)):
             return dg.SkipReason("the history is not there yet; run: hawk backfill")
         months = watched_months(partitions)
-        raw = [tuple(key.path) for key in RAW_DATA]
-        _, running = read_progress(context.instance, raw, [key_of(month) for month in months])
+        _, running = read_progress(context.instance, RAW_DATA, [key_of(m) for m in months])
         if any(flags.any() for flags in running.values()):
             return dg.SkipReason("a run is fetching raw data")
         offered, latest = source.poll(months)
@@ -107,6 +106,7 @@ def build_source_sensor(
             )
         return dg.RunRequest(
             run_key=", ".join(f"{key_of(month)}: {news}" for month, news in changed.items()),
+            asset_selection=assets,
             tags={
                 "dagster/asset_partition_range_start": key_of(min(changed)),
                 "dagster/asset_partition_range_end": list(partitions.get_partition_keys())[-1],
