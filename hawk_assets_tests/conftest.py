@@ -1,7 +1,26 @@
-"""The order of the tests: those that share something slow begin first, beside all others."""
+"""The order of the tests: those that share something slow begin first, beside all others.
+
+And a machine without a MOSEK licence, whatever this one has.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from hawk_assets.aggregation.mosek_session import session
+from hawk_assets_tests.aggregation.servers import LICENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.fixture
+def unlicensed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No licence unless the test brings one, and no verdict of an earlier test."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv(LICENCE, raising=False)
+    session.cache_clear()
+    yield
+    session.cache_clear()

@@ -169,6 +169,15 @@ def open_desk(
             yield desk
 
 
+@contextmanager
+def desk_to_be_weighed(folder: Path) -> Iterator[Desk]:
+    """A desk with half a year of all that weights are made of."""
+    with open_desk(folder, ragged_prices(), "2015-06") as desk:
+        for stage in ("market_data", "model_states", "insights", "performance"):
+            assert desk.backfill(None, None, stage) == {}
+        yield desk
+
+
 def stored(root: str | Path) -> dict[Key, pd.DataFrame]:
     """All tables below a root, whole."""
     store, folders = Tables(str(root)), {file.parent for file in Path(root).rglob("*.parquet")}

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+LICENCE = "MOSEKLM_LICENSE_FILE"
+"""The variable that says where MOSEK finds a licence."""
+
 
 @dataclass
 class Listener:

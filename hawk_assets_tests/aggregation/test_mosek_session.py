@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,14 @@ import pytest
 from hawk_assets.aggregation import mosek_session
 from hawk_assets.aggregation.mosek_session import Session, session
 from hawk_assets.core.errors import SolverError
-from hawk_assets_tests.aggregation.servers import closed_port, refusing_optserver, silent_server
+from hawk_assets_tests.aggregation.servers import (
+    LICENCE,
+    closed_port,
+    refusing_optserver,
+    silent_server,
+)
 
-LICENCE = "MOSEKLM_LICENSE_FILE"
+pytestmark = pytest.mark.usefixtures("unlicensed")
 
 
 def optimise(task: Any) -> Any:
@@ -68,15 +73,6 @@ STATES = {
     directory: ("err_flexlm (1014)", "garbage.lic"),
     closed: ("err_license_cannot_connect (1021)", "license server"),
 }
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv(LICENCE, raising=False)
-    session.cache_clear()
-    yield
-    session.cache_clear()
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)

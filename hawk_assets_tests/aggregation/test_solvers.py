@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import mosek
@@ -10,24 +9,19 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver
-from hawk_assets.aggregation.mosek_session import Session, session
+from hawk_assets.aggregation.mosek_session import Session
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.core.errors import SettingsError, SolverError
 from hawk_assets_tests.aggregation.problems import PROBLEMS
-from hawk_assets_tests.aggregation.servers import closed_port, refusing_optserver, silent_server
+from hawk_assets_tests.aggregation.servers import (
+    LICENCE,
+    closed_port,
+    refusing_optserver,
+    silent_server,
+)
 
 PROBLEM, OTHER = PROBLEMS["max_sharpe-10-0"], PROBLEMS["min_variance-10-0"]
-LICENCE = "MOSEKLM_LICENSE_FILE"
-
-
-@pytest.fixture(autouse=True)
-def unlicensed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No licence unless the test brings one, and no verdict of an earlier test."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv(LICENCE, raising=False)
-    session.cache_clear()
-    yield
-    session.cache_clear()
+pytestmark = pytest.mark.usefixtures("unlicensed")
 
 
 @pytest.fixture

@@ -252,11 +252,7 @@ def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener
     daemon.turn()
     watched.desk.set_close("2020-03-01", 11.0)
     (run_id,) = daemon.turn().run_ids
-    made = instance.get_run_by_id(run_id)
-    assert made is not None
-    crashed = replace_run(made)
-    instance.add_run(crashed)
-    instance.report_run_failed(crashed, "its process is gone")
+    crashed = crash_like(instance, run_id)
     for _ in range(2):
         daemon.turn()
         assert listener.told == []
@@ -277,11 +273,7 @@ def test_a_retry_that_never_begins_is_no_reason_for_silence(
     daemon.turn()
     watched.desk.set_close("2020-03-01", 11.0)
     (run_id,) = daemon.turn().run_ids
-    made = instance.get_run_by_id(run_id)
-    assert made is not None
-    crashed = replace_run(made)
-    instance.add_run(crashed)
-    instance.report_run_failed(crashed, "its process is gone")
+    crashed = crash_like(instance, run_id)
     daemon.now = datetime.now(UTC)
     daemon.turn()
     assert listener.told == []
@@ -291,13 +283,18 @@ def test_a_retry_that_never_begins_is_no_reason_for_silence(
     assert (told["run_id"], told["reason"]) == (crashed.run_id, "its process is gone")
 
 
-def replace_run(run: dg.DagsterRun) -> dg.DagsterRun:
-    """The same, begun and not ended, under a number of its own."""
-    return run._replace(
+def crash_like(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
+    """The same run under a number of its own, begun, and its process gone."""
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    crashed = run._replace(
         run_id=make_new_run_id(),
         status=dg.DagsterRunStatus.STARTED,
         tags={k: v for k, v in run.tags.items() if "run_key" not in k},
     )
+    instance.add_run(crashed)
+    instance.report_run_failed(crashed, "its process is gone")
+    return crashed
 
 
 def test_a_late_book_is_told_once_and_again_when_it_is_there(

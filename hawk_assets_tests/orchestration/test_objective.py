@@ -21,17 +21,14 @@ from hawk_assets.orchestration import runner
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.compare import compare_objectives
 from hawk_assets.orchestration.tables import Tables
-from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
+from hawk_assets_tests.pipelines import MODELS, Desk, desk_to_be_weighed
 
 FIRST, LAST = "2015-01-01", "2015-06-01"
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """All that the weights are made of."""
-    with open_desk(tmp_path_factory.mktemp("desk"), ragged_prices(), "2015-06") as desk:
-        for stage in ("market_data", "model_states", "insights", "performance"):
-            assert desk.backfill(None, None, stage) == {}
+    with desk_to_be_weighed(tmp_path_factory.mktemp("desk")) as desk:
         yield desk
 
 

@@ -8,33 +8,21 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hawk_assets.aggregation.mosek_session import session
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.orchestration import runner
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets_tests.aggregation.servers import refusing_optserver
-from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, open_desk, ragged_prices
+from hawk_assets_tests.aggregation.servers import LICENCE, refusing_optserver
+from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, desk_to_be_weighed
 
+pytestmark = pytest.mark.usefixtures("unlicensed")
 MONTH = "2015-06-01"
 UNLICENSED = "err_missing_license_file (1008)"
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """All that the weights are made of."""
-    with open_desk(tmp_path_factory.mktemp("desk"), ragged_prices(), "2015-06") as desk:
-        for stage in ("market_data", "model_states", "insights", "performance"):
-            assert desk.backfill(None, None, stage) == {}
+    with desk_to_be_weighed(tmp_path_factory.mktemp("desk")) as desk:
         yield desk
-
-
-@pytest.fixture(autouse=True)
-def unlicensed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("MOSEKLM_LICENSE_FILE", raising=False)
-    session.cache_clear()
-    yield
-    session.cache_clear()
 
 
 def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
@@ -89,7 +77,7 @@ def test_a_licence_that_cannot_be_used_is_a_warning_on_the_weights(
 ) -> None:
     file = tmp_path / "corrupted.lic"
     file.write_text("this is no licence\n")
-    monkeypatch.setenv("MOSEKLM_LICENSE_FILE", str(file))
+    monkeypatch.setenv(LICENCE, str(file))
     run = weigh(desk, SolverSettings(licence=str(file)))
     assert run.failed == {}
     (warning,) = run.warnings
