@@ -68,9 +68,11 @@ class MarketBars:
         )
 
     def column(self, name: str) -> Array:
-        """A column of market data, in this order."""
+        """A column of market data, in this order; all models share it, so none may write to it."""
         if name not in self._columns:
-            self._columns[name] = self._market_data[name].to_numpy(np.float64)[self._order]
+            column = self._market_data[name].to_numpy(np.float64)[self._order]
+            column.setflags(write=False)
+            self._columns[name] = column
         return self._columns[name]
 
     def valid(self, columns: Iterable[str]) -> "ValidBars":
@@ -110,9 +112,11 @@ class ValidBars:
         return iter(self._spans)
 
     def bars(self, columns: Iterable[str], span: slice) -> Bars:
+        """What the features of a ticker are made of, read-only."""
         for name in columns:
             if name not in self._columns:
                 self._columns[name] = self._of(self._market.column(name))
+                self._columns[name].setflags(write=False)
         return {name: self._columns[name][span] for name in columns}
 
     @cached_property

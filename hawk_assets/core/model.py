@@ -60,7 +60,7 @@ class TradingModel(ABC):
         """Features of one ticker.
 
         :param bars: the declared inputs and ``close``, oldest first, each of shape ``(n_bars,)``,
-            contiguous float64, no NaN inside (bars with a hole are left out beforehand). With
+            contiguous float64, read-only, no NaN inside (bars with a hole are left out). With
             ``reports``, also each number of commitments_of_traders of shape ``(n_bars, reports)``:
             per bar the latest ones released before its date, oldest first, NaN where there are
             fewer; and ``report_age``, days since the release of the latest, ``(n_bars,)``

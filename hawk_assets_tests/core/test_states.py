@@ -169,6 +169,26 @@ def test_models_share_a_builder_and_get_what_each_would_get_alone() -> None:
 
 
 @dataclass(frozen=True)
+class Scribbler(Average):
+    """Works on the bars that it was given, in their place."""
+
+    def features(self, bars: Bars) -> dict[str, Array]:
+        close = bars["close"]
+        close *= 2.0
+        return {"average": close}
+
+
+@pytest.mark.parametrize("holes", [[], [30]])
+def test_a_model_cannot_change_what_the_next_one_reads(holes: list[int]) -> None:
+    market, wanted = walk(bars=90), months("2005-01-01", "2005-05-01")
+    market.loc[holes, "close"] = np.nan
+    builder, alone = StateBuilder(market, wanted), build_states(Average(), market, wanted)
+    with pytest.raises(ValueError, match="read-only"):
+        builder.states(Scribbler())
+    pd.testing.assert_frame_equal(builder.states(Average()), alone, check_exact=True)
+
+
+@dataclass(frozen=True)
 class OldestReport(Average):
     """The open interest four reports ago, and how many it was given."""
 
