@@ -73,6 +73,14 @@ mutation ($at: SensorSelector!) { startSensor(sensorSelector: $at) { __typename 
 _STOP = """
 mutation ($id: String!) { stopSensor(id: $id) { __typename } }
 """
+_BACKFILL = """
+mutation ($of: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $of) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+_BACKFILL_STATUS = """
+query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  __typename ... on PartitionBackfill { status error { message } } } }
+"""
 
 
 @dataclass(frozen=True)
@@ -385,6 +393,19 @@ class Stack:
     def resume(self, service: str, name: str) -> None:
         done = self.ask(_START, at=_selector(service, name))
         assert done["startSensor"]["__typename"] == "Sensor"
+
+    def backfill(self, tables: Sequence[str], months: Sequence[str]) -> str:
+        """Start a backfill of tables and partition keys; its id."""
+        assets = [{"path": table.split("/")} for table in tables]
+        asked = {"assetSelection": assets, "partitionNames": list(months)}
+        done = self.ask(_BACKFILL, of=asked)["launchPartitionBackfill"]
+        assert done["__typename"] == "LaunchBackfillSuccess", done
+        return str(done["backfillId"])
+
+    def backfill_status(self, backfill: str) -> str:
+        found = self.ask(_BACKFILL_STATUS, id=backfill)["partitionBackfillOrError"]
+        assert not found["error"], found
+        return str(found["status"])
 
     def runs(self) -> list[Run]:
         """All runs, in the order they were created."""

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.core.sessions import key_of, shift
+from hawk_assets.orchestration.plan import SERVICES
 from hawk_assets.sources.sample import today
 from hawk_assets_tests import quick_services
 from hawk_assets_tests.doubles.webhook import Listener, listening
@@ -28,6 +29,7 @@ long = pytest.mark.skipif(
     not os.environ.get("HAWK_LONG_TESTS"), reason="takes minutes; set HAWK_LONG_TESTS=1"
 )
 SECONDS = 300
+_BACKFILL_SECONDS = 900
 START = shift(today().to_period("M").to_timestamp(), -6)
 QUICK = {
     "run_monitoring": {"poll_interval_seconds": 3},
@@ -92,6 +94,20 @@ def assert_made_once(runs: Sequence[Run]) -> None:
     good = [run for run in runs if run.status == "SUCCESS"]
     assert Counter(table for run in good for table in run.tables) == dict.fromkeys(OWNERS, 1)
     assert {(t, run.location) for run in good for t in run.tables} == set(OWNERS.items())
+
+
+def made_since(
+    stack: Stack, known: Container[str], months: Sequence[str]
+) -> Counter[tuple[str, str]]:
+    """How often each month of each table was made by runs that are not known."""
+    return Counter(
+        (table, month)
+        for run in stack.runs()
+        if run.run_id not in known and run.status == "SUCCESS"
+        for table in run.tables
+        for month in months
+        if run.months[0] <= month <= run.months[1]
+    )
 
 
 def assert_nobody_was_told(listener: Listener) -> None:
@@ -278,25 +294,40 @@ def test_a_month_restated_three_months_back_is_made_again_with_all_after_it(stac
     expected = {(table, month) for table in OWNERS for month in months}
     expected |= {("weights", month) for month in months[1:]}
 
-    def made() -> Counter[tuple[str, str]]:
-        return Counter(
-            (table, month)
-            for run in stack.runs()
-            if run.run_id not in known and run.status == "SUCCESS"
-            for table in run.tables
-            for month in months
-            if run.months[0] <= month <= run.months[1]
-        )
-
-    stack.wait(lambda: made().keys() >= expected, SECONDS, "not all of it is made again")
+    stack.wait(
+        lambda: made_since(stack, known, months).keys() >= expected,
+        SECONDS,
+        "not all of it is made again",
+    )
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
-    assert made() == dict.fromkeys(expected, 1)
+    assert made_since(stack, known, months) == dict.fromkeys(expected, 1)
     for run in (run for run in stack.runs() if run.run_id not in known):
         account, figures = (
             {t.partition("/")[2] for t in run.tables if t.startswith(f"performance_{kind}/")}
             for kind in ("timeseries", "metrics")
         )
         assert account == figures, "one run makes the account and the figures of a model"
+
+
+@long
+def test_a_backfill_started_in_the_ui_makes_everything_once_each_service_its_own(
+    stack: Stack,
+) -> None:
+    known = {run.run_id for run in stack.runs()}
+    months = [key_of(shift(_month(today()), offset)) for offset in (-2, -1, 0)]
+    tables = {**OWNERS, "weights": "model_aggregator"}
+    backfill = stack.backfill([*tables], months)
+    stack.wait(
+        lambda: stack.backfill_status(backfill) == "COMPLETED_SUCCESS",
+        _BACKFILL_SECONDS,
+        "the backfill does not end",
+    )
+    stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
+    for service in SERVICES:
+        wait_for_tick(stack, service, f"{service}_automation")
+    assert made_since(stack, known, months) == {(t, month): 1 for t in tables for month in months}
+    runs = [run for run in stack.runs() if run.run_id not in known]
+    assert {(t, run.location) for run in runs for t in run.tables} == set(tables.items())
 
 
 @long
