@@ -377,6 +377,16 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
     out.print("[dim]turnover of model weights, one-sided, per year; p adjusted by Holm[/]")
 
 
+@cli.command()
+def migrate() -> None:
+    """Make Dagster's tables, or bring them up to date: for a database, before all else starts."""
+    from hawk_assets.orchestration.home import home_of, open_instance
+
+    with open_instance(home_of(os.environ)) as instance:
+        instance.upgrade(err.print)
+    out.print("Dagster's tables are up to date")
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:

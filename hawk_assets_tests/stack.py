@@ -482,7 +482,7 @@ def open_stack(
         it = Stack(warehouse, bucket, market, cluster, folder, values, services)
         stack.callback(it.stop)
         it.prepare(settings or {})
-        _finish(it.begin("dagster", "instance", "migrate"))  # as the container ``schema`` does
+        _finish(it.begin("hawk_assets.cli", "migrate"))  # as the container ``schema`` does
         it.start(*SERVICES, "webserver")
         say(f"starting; the Dagster UI will be on {it.url}")
         making = it.begin(*seed)

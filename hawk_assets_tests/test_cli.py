@@ -2,9 +2,11 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,8 @@ from hawk_assets import cli
 from hawk_assets.models import discover, rsi
 from hawk_assets_tests.doubles.faults import Faults, Reply, Request, error_reply, serve
 from hawk_assets_tests.doubles.gcs import Gcs
-from hawk_assets_tests.pipelines import ragged_prices
+from hawk_assets_tests.pipelines import REPOSITORY, ragged_prices
+from hawk_assets_tests.postgres import free_port
 
 HAWK = str(Path(sys.executable).with_name("hawk"))
 MODEL = rsi.MODELS[0].name
@@ -274,6 +277,29 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert hawk("explain", "FULL").out.startswith("FULL ")
     assert "the book says nothing of 'NONE'" in hawk("explain", "NONE").is_refused()
     assert "'March' is no day" in hawk("explain", "FULL", "--date", "March").is_refused()
+
+
+def test_dagsters_tables_are_made_before_all_else_and_kept_as_they_are(
+    hawk: Hawk, tmp_path: Path
+) -> None:
+    """In PostgreSQL they are made by the stack of test_stack.py."""
+    for _ in range(2):
+        said = hawk("migrate")
+        assert said.code == 0
+        assert said.out.endswith("Dagster's tables are up to date\n")
+    with closing(sqlite3.connect(tmp_path / "dagster" / "history" / "runs.db")) as history:
+        tables = {name for (name,) in history.execute("SELECT name FROM sqlite_master")}
+    assert {"runs", "run_tags", "alembic_version"} <= tables
+
+
+def test_a_database_that_is_down_is_refused_with_its_settings(hawk: Hawk, tmp_path: Path) -> None:
+    deployed = (REPOSITORY / "deployments" / "docker" / "dagster.yaml").read_text()
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text(deployed)
+    where = {"HOST": "127.0.0.1", "PORT": str(free_port()), "USER": "a", "PASSWORD": "b", "DB": "c"}
+    env = {f"HAWK_POSTGRES_{name}": value for name, value in where.items()}
+    said = hawk("migrate", HAWK_COMPUTE_LOGS=str(tmp_path), **env).is_refused()
+    assert "start PostgreSQL, or correct HAWK_POSTGRES_HOST, HAWK_POSTGRES_PORT" in said
 
 
 def test_models_are_listed_for_people_and_for_programs(hawk: Hawk) -> None:

@@ -43,6 +43,7 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.home import home_of
 
 EVENT_BATCH = ("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
@@ -101,7 +102,7 @@ class Settings:
             storage=env.get("HAWK_STORAGE") or ".hawk/storage",
             start=start,
             end=end,
-            dagster_home=Path(env.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute(),
+            dagster_home=home_of(env),
             commitments=env.get("HAWK_COMMITMENTS") or None,
             aggregation=_aggregation(env),
             solver=SolverSettings(

@@ -89,6 +89,12 @@ class Engine:
     def has(self, image: str) -> bool:
         return bool(self.said("podman", "images", "-q", image))
 
+    def clear(self) -> None:
+        """End what compose does not know of, such as a run's container, and what it hangs on."""
+        self.said("podman", "rm", "--all", "--force", "--time", "0")
+        self.said("podman", "network", "prune", "--force")
+        self.said("podman", "volume", "prune", "--force")
+
     def python_image(self) -> str:
         """The image that the Dockerfile builds on, or what Debian has in its place."""
         if self._can_pull(PYTHON):
@@ -165,7 +171,11 @@ def engine(folder: Path) -> Iterator[Engine]:
             assert service.poll() is None, (folder / "engine.log").read_text()
             time.sleep(0.1)
         made.socket.chmod(0o660)  # as Docker's: for its group
-        yield made
+        made.clear()  # of a session that was killed
+        try:
+            yield made
+        finally:
+            made.clear()
     finally:
         service.terminate()
         service.wait()

@@ -116,6 +116,8 @@ def test_each_service_loads_and_computes_with_only_its_extra(tmp_path: Path) -> 
         assert opinions["signal"].abs().sum() > 0, model
     assert len(pd.read_parquet(storage / "combined_insights" / "2021-04-01.parquet"))
 
+    migrated = said(environments["webserver"], "hawk", "migrate", **env)
+    assert migrated.returncode == 0, migrated.stderr
     refused = said(environments["portfolio_simulator"], "hawk", "status", **env)
     assert refused.returncode == 1
     assert "pip install 'hawk-assets[all]'" in refused.stderr
