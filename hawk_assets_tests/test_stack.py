@@ -29,7 +29,7 @@ long = pytest.mark.skipif(
     not os.environ.get("HAWK_LONG_TESTS"), reason="takes minutes; set HAWK_LONG_TESTS=1"
 )
 SECONDS = 300
-_BACKFILL_SECONDS = 900
+BACKFILL_SECONDS = 900
 START = shift(today().to_period("M").to_timestamp(), -6)
 QUICK = {
     "run_monitoring": {"poll_interval_seconds": 3},
@@ -326,7 +326,7 @@ def test_a_backfill_started_in_the_ui_makes_everything_once_each_service_its_own
     backfill = stack.backfill([*tables], months)
     stack.wait(
         lambda: stack.backfill_status(backfill) == "COMPLETED_SUCCESS",
-        _BACKFILL_SECONDS,
+        BACKFILL_SECONDS,
         "the backfill does not end",
     )
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")

@@ -1,6 +1,6 @@
 """Market data put in order once for all models: each ticker's bars together, oldest first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -95,21 +95,18 @@ class ValidBars:
         codes, n = self._of(market.codes), len(market.names)
         edges = np.append(0, np.cumsum(np.bincount(codes, minlength=n)))
         asked = np.bincount(market.codes[market.wanted], minlength=n) > 0
-        self._spans = [
+        self.tickers = [
             (name, slice(*span))
             for name, span, any_asked in zip(
                 market.names, np.stack([edges[:-1], edges[1:]], 1).tolist(), asked, strict=True
             )
             if any_asked
         ]
+        """Those that have rows asked for, and where their bars are."""
         # A bar with a hole finds the NaN that is put at the end.
         place = np.where(mask, np.cumsum(mask) - 1, len(self.dates))
         self._place = place[market.asked]
         self._columns: dict[str, Array] = {}
-
-    def tickers(self) -> Iterator[tuple[str, slice]]:
-        """The tickers that have rows asked for, and where their bars are."""
-        return iter(self._spans)
 
     def bars(self, columns: Iterable[str], span: slice) -> Bars:
         """What the features of a ticker are made of, read-only."""
@@ -123,7 +120,7 @@ class ValidBars:
     def volatility(self) -> Array:
         """vol_63 of each bar, to 10 significant digits."""
         out = np.full(len(self.dates), np.nan)
-        for _, span in self._spans:
+        for _, span in self.tickers:
             out[span] = volatility(self.bars(["close"], span)["close"])
         return round_significant(out)
 

@@ -90,7 +90,7 @@ class StateBuilder:
         nothing = _compute(model, valid.bars(columns, slice(0)), valid.dates[:0], none)
         features = {name: np.full(len(valid.dates), np.nan) for name in nothing}
         too_young: list[slice] = []
-        for ticker, span in valid.tickers():
+        for ticker, span in valid.tickers:
             bars, dates = valid.bars(columns, span), valid.dates[span]
             windows = _windows(dates, years, need)
             reports = reports_of(ticker, self._commitments) if model.reports else None

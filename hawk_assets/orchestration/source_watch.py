@@ -44,10 +44,11 @@ def changed_months(
     for at, month in enumerate(months):
         made = {key: int(its.made[at]) for key, its in history.items()}
         old = [key for key in RAW_DATA if stored[key].get(made[key]) != offered[month]]
-        half_done = {history[key].made_by[at] for key in RAW_DATA if key not in old}
-        if not all(
-            history[key].failed[at] and history[key].planned_by[at] in half_done for key in old
-        ):
+        done_by = {history[key].made_by[at] for key in RAW_DATA if key not in old}
+        given_up = [
+            k for k in old if history[k].failed[at] and history[k].planned_by[at] in done_by
+        ]
+        if old != given_up:
             names = " and ".join(f"{key[-1]} {made[key]}" for key in old)
             changed[month] = f"{offered[month]} for {names}"
     return changed

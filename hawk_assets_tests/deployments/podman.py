@@ -32,6 +32,8 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[network]
+network_config_dir = "{folder}/networks"
 """
 STORAGE = """
 [storage]
@@ -42,8 +44,8 @@ graphroot = "{folder}/storage"
 # What the official image does with its variables, in the words of Debian's package.
 POSTGRES_START = """set -e
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  printf %s "$POSTGRES_PASSWORD" > /tmp/password
-  initdb -N -E UTF8 -U "$POSTGRES_USER" -A scram-sha-256 --pwfile /tmp/password
+  printf %s "$POSTGRES_PASSWORD" |
+    initdb -N -E UTF8 -U "$POSTGRES_USER" -A scram-sha-256 --pwfile /dev/stdin
   echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
   echo "CREATE DATABASE $POSTGRES_DB" | postgres --single postgres
 fi
@@ -156,7 +158,7 @@ def engine(folder: Path) -> Iterator[Engine]:
     if missing or os.getuid() != 0:
         pytest.skip(f"not root, or not installed: {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "containers.conf").write_text(CONFIGURATION)
+    (folder / "containers.conf").write_text(CONFIGURATION.format(folder=folder))
     (folder / "storage.conf").write_text(STORAGE.format(folder=folder))
     made = Engine(folder, folder / "engine.sock")
     with open(folder / "engine.log", "wb") as log:

@@ -23,7 +23,7 @@ from hawk_assets_tests.pipelines import ragged_prices
 pytestmark = pytest.mark.skipif(
     not os.environ.get("HAWK_CONTAINER_TESTS"), reason="run it with: make test-containers"
 )
-FOLDER = Path(os.environ.get("HAWK_CONTAINER_TESTS", "/var/tmp/hawk-containers"))
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hawk-containers"
 PORT = 3939
 MONTHS = [f"2015-{month:02}-01" for month in range(1, 13)]
 RUNS = """{
