@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import dagster as dg
     import pandas as pd
 
+    from hawk_assets.commands.backfill import StageRun
     from hawk_assets.orchestration.build import Pipeline
-    from hawk_assets.orchestration.plan import Key
-    from hawk_assets.orchestration.runner import StageRun
+    from hawk_assets.orchestration.catalog import Key
 
 # Piped output is for other programs and for logs: never wrapped to a terminal that is not there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -65,7 +65,7 @@ def cli() -> None:
 @contextmanager
 def _opened() -> "Iterator[tuple[Pipeline, dg.DagsterInstance]]":
     from hawk_assets.orchestration.build import build_pipeline
-    from hawk_assets.orchestration.home import open_instance
+    from hawk_assets.orchestration.instance.dagster_home import open_instance
     from hawk_assets.orchestration.settings import Settings
 
     settings = Settings.from_env()
@@ -111,7 +111,7 @@ class _Progress:
 
 def _end(failed: "Mapping[Key, str]") -> None:
     """Say what was not made and why: one line per reason, and one for what hangs on that."""
-    from hawk_assets.orchestration.runner import LEFT_OUT
+    from hawk_assets.commands.backfill import LEFT_OUT
 
     reasons: dict[str, list[Key]] = {}
     for key, why in failed.items():
@@ -146,7 +146,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="machine-readable")
 @click.option("--select", multiple=True, metavar="NAME", help="stage, model or table; repeatable")
 def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> None:
     """Make months from scratch, stage after stage."""
-    from hawk_assets.orchestration import runner
+    from hawk_assets.commands import backfill as runner
 
     with _opened() as (pipeline, instance), _Progress() as progress:
         outputs = runner.select(pipeline.outputs, select)
@@ -158,7 +158,7 @@ def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> No
 @cli.command()
 def demo() -> None:
     """Backfill the whole history, then show the book."""
-    from hawk_assets.orchestration import runner
+    from hawk_assets.commands import backfill as runner
 
     with _opened() as (pipeline, instance), _Progress() as progress:
         out.print(f"prices: {pipeline.source.description}\ntables: {pipeline.tables.root}\n")
@@ -175,7 +175,7 @@ def demo() -> None:
 @click.option("--stale-code", is_flag=True, help="also what older code has made")
 def refresh(stale_code: bool) -> None:
     """Fetch what is new and make again what hangs on it, and what has failed."""
-    from hawk_assets.orchestration import runner
+    from hawk_assets.commands import backfill as runner
 
     with _opened() as (pipeline, instance), _Progress() as progress:
         failed = runner.refresh(pipeline, instance, progress, stale_code)
@@ -188,7 +188,7 @@ def refresh(stale_code: bool) -> None:
 @_json
 def status(as_json: bool) -> None:
     """What is stale, missing or failed, and why."""
-    from hawk_assets.orchestration import outlook
+    from hawk_assets.commands import status as outlook
 
     with _opened() as (pipeline, instance):
         tables = outlook.status(pipeline, instance)
@@ -274,7 +274,7 @@ def new_model(name: str) -> None:
     """Write the skeleton of a model file and its test, to be edited."""
     from pathlib import Path
 
-    from hawk_assets.new_model import write_skeleton
+    from hawk_assets.commands.new_model import write_skeleton
 
     for file in write_skeleton(name, Path.cwd()):
         out.print(f"wrote {file.relative_to(Path.cwd())}")
@@ -285,7 +285,7 @@ def new_model(name: str) -> None:
 @_json
 def show(as_json: bool) -> None:
     """The latest combined book, what is still to be traded, model weights and figures."""
-    from hawk_assets.orchestration.book import latest_book
+    from hawk_assets.commands.show import latest_book
     from hawk_assets.orchestration.build import build_pipeline
 
     if as_json:
@@ -300,8 +300,8 @@ def show(as_json: bool) -> None:
 @_json
 def explain(ticker: str, session: str | None, as_json: bool) -> None:
     """Why the book holds TICKER: models, signals, states, down to the rows of prices."""
+    from hawk_assets.commands.explain import explain
     from hawk_assets.orchestration.build import build_pipeline
-    from hawk_assets.orchestration.explain import explain
 
     why = explain(build_pipeline(), ticker, _day(session))
     if as_json:
@@ -342,8 +342,8 @@ def _day(text: str | None) -> "pd.Timestamp | None":
 @click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
 def compare(as_json: bool, first: str | None, last: str | None) -> None:
     """Every objective out of sample on the models' performance, after costs."""
+    from hawk_assets.commands.compare import compare_objectives
     from hawk_assets.orchestration.build import build_pipeline
-    from hawk_assets.orchestration.compare import compare_objectives
 
     found = compare_objectives(build_pipeline(), first, last)
     if as_json:
@@ -380,7 +380,7 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
 @cli.command()
 def migrate() -> None:
     """Make Dagster's tables, or bring them up to date: for a database, before all else starts."""
-    from hawk_assets.orchestration.home import home_of, open_instance
+    from hawk_assets.orchestration.instance.dagster_home import home_of, open_instance
 
     with open_instance(home_of(os.environ)) as instance:
         instance.upgrade(err.print)
@@ -391,7 +391,7 @@ def migrate() -> None:
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:
     """The Dagster UI, daemon and the four services; further arguments go to ``dagster dev``."""
-    from hawk_assets.orchestration.home import prepare_home
+    from hawk_assets.orchestration.instance.dagster_home import prepare_home
     from hawk_assets.orchestration.settings import Settings, batch_events
 
     workspace = Path(__file__).with_name("services") / "workspace.yaml"
@@ -404,7 +404,7 @@ def dev(arguments: tuple[str, ...]) -> None:
 
 def _print_book(pipeline: "Pipeline") -> None:
     from hawk_assets.aggregation.parameters import BENCHMARKS
-    from hawk_assets.orchestration.book import latest_book
+    from hawk_assets.commands.show import latest_book
 
     book = latest_book(pipeline)
     out.print(f"[bold]Book at the close of {book['session']}[/], to be traded at the next session")

@@ -24,22 +24,22 @@ from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
 from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.core.insights import build_insights
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.core.sessions import sessions_of
-from hawk_assets.core.states import StateBuilder
+from hawk_assets.insights.builder import build_insights
+from hawk_assets.model_states.builder import StateBuilder
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.home import INSTANCE_SETTINGS
+from hawk_assets.orchestration.catalog import plan
+from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.partitions import monthly, months_of
-from hawk_assets.orchestration.plan import plan
 from hawk_assets.orchestration.settings import Settings
-from hawk_assets.orchestration.tables import Tables
 from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
 from hawk_assets.sources.sample import SampleMarket
+from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.bench_aggregation import aggregation
 from hawk_assets_tests.bench_solvers import solvers
 

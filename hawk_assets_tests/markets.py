@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from hawk_assets.core.commitments import NUMBERS
+from hawk_assets.model_states.commitments_of_traders import NUMBERS
 
 PRICES = ["open", "high", "low", "close"]
 

@@ -18,16 +18,17 @@ import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
+from hawk_assets.commands import backfill as runner
+from hawk_assets.commands import status as outlook
 from hawk_assets.core.model import TradingModel
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.models.rsi import Rsi
-from hawk_assets.orchestration import outlook, runner
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
-from hawk_assets.orchestration.home import open_instance
-from hawk_assets.orchestration.plan import Key
+from hawk_assets.orchestration.catalog import Key
+from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
-from hawk_assets.orchestration.tables import Tables
 from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.markets import ragged_market
 
 REPOSITORY = Path(__file__).parents[1]

@@ -4,9 +4,9 @@ import sys
 
 import dagster as dg
 
-from hawk_assets.orchestration import runner
+from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.build import build_defs, build_pipeline
-from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS
 

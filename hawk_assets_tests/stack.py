@@ -27,7 +27,7 @@ import requests
 import yaml
 
 from hawk_assets.core.sessions import key_of, month_of, sessions_of, shift
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets.orchestration.settings import EVENT_BATCH
 from hawk_assets.sources.sample import SampleMarket, today
 from hawk_assets_tests.doubles.bigquery import BigQueryDouble
@@ -200,7 +200,7 @@ class Stack:
         self.home.mkdir(parents=True)
         deployed = (REPOSITORY / "deployments" / "docker" / "dagster.yaml").read_text()
         launcher = {
-            "module": "hawk_assets.orchestration.launcher",
+            "module": "hawk_assets.orchestration.instance.run_launchers",
             "class": "WatchedRunLauncher",
         }
         instance = yaml.safe_load(deployed) | {"run_launcher": launcher}

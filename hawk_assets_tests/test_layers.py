@@ -8,21 +8,22 @@ import pytest
 import hawk_assets
 
 ROOT = Path(hawk_assets.__file__).parent
-STAGES = {"models", "simulation", "aggregation", "sources"}
+STAGES = {"sources", "models", "model_states", "insights", "simulation", "aggregation", "storage"}
 BELOW = {
     "core": set(),
     "features": {"core"},
     **{stage: {"core", "features"} for stage in STAGES},
     "orchestration": {"core", "features", *STAGES},
+    "commands": {"core", *STAGES, "orchestration"},
     "services": {"orchestration"},
 }
 ONLY_IN = {
-    "dagster": {"orchestration", "services", "cli"},
+    "dagster": {"orchestration", "commands", "services", "cli"},
     "talib": {"features", "models"},
     "polars": {"simulation"},
     "hawk_backtester": {"simulation"},
-    "os.environ": {"orchestration", "sources", "cli"},
-    "os.getenv": {"orchestration", "sources", "cli"},
+    "os.environ": {"orchestration", "sources", "storage", "cli"},
+    "os.getenv": {"orchestration", "sources", "storage", "cli"},
 }
 
 

@@ -15,8 +15,8 @@ import yaml
 from hawk_assets import services
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_defs
-from hawk_assets.orchestration.home import INSTANCE_SETTINGS
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
+from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS
 
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
 WORKSPACE = Path(services.__file__).with_name("workspace.yaml")

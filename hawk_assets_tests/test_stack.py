@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.core.sessions import key_of, shift
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets.sources.sample import today
 from hawk_assets_tests import quick_services
 from hawk_assets_tests.doubles.webhook import Listener, listening

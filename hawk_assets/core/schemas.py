@@ -98,6 +98,9 @@ MODEL_STATES = pa.DataFrameSchema(
 """One row per row of market data, with the model's features beside the columns named here;
 ``vol_63`` is a fraction per day. NaN is not ready, or a hole."""
 
+STATE_COLUMNS = tuple(MODEL_STATES.columns)
+"""What the states of every model begin with; no feature may be called so."""
+
 INSIGHTS = pa.DataFrameSchema(
     {
         "date": _DATE,

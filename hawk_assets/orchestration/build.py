@@ -14,7 +14,6 @@ from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.sessions import shift
 from hawk_assets.models import discover
-from hawk_assets.orchestration.alerts import Webhook, build_failure_sensor, build_lateness_sensor
 from hawk_assets.orchestration.assets import (
     combined_insights,
     insights,
@@ -23,17 +22,22 @@ from hawk_assets.orchestration.assets import (
     performance,
     weights,
 )
-from hawk_assets.orchestration.automation import build_automation, refresh_when_stale
-from hawk_assets.orchestration.io_manager import ParquetIOManager
+from hawk_assets.orchestration.assets.io_manager import ParquetIOManager
+from hawk_assets.orchestration.automation.alerts import (
+    Webhook,
+    build_failure_sensor,
+    build_lateness_sensor,
+)
+from hawk_assets.orchestration.automation.conditions import build_automation, refresh_when_stale
+from hawk_assets.orchestration.automation.source_sensor import build_source_sensor
+from hawk_assets.orchestration.bigquery_client import connect
+from hawk_assets.orchestration.catalog import SERVICES, STAGES, Key, Output, plan
 from hawk_assets.orchestration.partitions import monthly
-from hawk_assets.orchestration.plan import SERVICES, STAGES, Key, Output, plan
 from hawk_assets.orchestration.settings import Settings, batch_events
-from hawk_assets.orchestration.source_watch import build_source_sensor
-from hawk_assets.orchestration.tables import Tables
-from hawk_assets.orchestration.warehouse import connect
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
+from hawk_assets.storage.tables import Tables
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
-"""A version that changes when the code behind a number changes, and not when a comment does."""
+"""A version that changes when the code behind a number changes, and only then.
+
+Comments, docstrings and layout do not count, and neither does the address of a module: a module
+that is renamed or moved to another folder keeps its version, and so do the tables it is behind.
+"""
 
 import ast
 import hashlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec, resolve_name
@@ -19,8 +24,8 @@ def code_version(*parts: ModuleType | str, packages: tuple[str, ...] = ()) -> st
     """
     digest = hashlib.blake2b(digest_size=6)
     modules = {name for p in parts if isinstance(p, ModuleType) for name in _closure(p.__name__)}
-    for name in sorted(modules):
-        digest.update(f"{name}:{_text(name)}".encode())
+    for text in sorted({_text(name) for name in modules} - {""}):
+        digest.update(text.encode())
     for text in [p for p in parts if isinstance(p, str)] + [f"{p}=={version(p)}" for p in packages]:
         digest.update(text.encode())
     return digest.hexdigest()
@@ -51,8 +56,31 @@ def _code(name: str) -> ast.Module:
 
 @cache
 def _text(name: str) -> str:
+    """The code of a module, with the content of what it imports in place of its address."""
+    return _unparsed(name, lambda address: f"m{_digest(_unparsed(address, lambda _: 'm'))}")
+
+
+def _unparsed(name: str, renamed: Callable[[str], str]) -> str:
+    """The code as text; ``renamed`` gives another name to each module of its own package."""
+    tree = deepcopy(_code(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (address := _own_address(name, node)):
+            node.module, node.level = renamed(address), 0
     # Not a dump of the tree, which differs from one Python to the next.
-    return ast.unparse(_code(name))
+    return ast.unparse(tree)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _own_address(name: str, node: ast.ImportFrom) -> str | None:
+    """The module that a statement of module ``name`` imports from, if it is of the same package."""
+    spec = find_spec(name)
+    assert spec is not None
+    base = resolve_name("." * node.level + (node.module or ""), spec.parent)
+    own = base.partition(".")[0] == name.partition(".")[0]
+    return base if own and find_spec(base) else None
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -74,17 +102,13 @@ def _closure(name: str) -> frozenset[str]:
 
 def _imports(name: str) -> Iterator[str]:
     """The modules of its own package that a module imports, wherever in it."""
-    spec = find_spec(name)
-    assert spec is not None
     own = name.partition(".")[0]
     for node in ast.walk(_code(name)):
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.partition(".")[0] == own)
-        elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), spec.parent)
-            found = find_spec(base) if base.partition(".")[0] == own else None
-            if found:
-                yield base
-                if found.submodule_search_locations is not None:
-                    names = (f"{base}.{alias.name}" for alias in node.names)
-                    yield from (n for n in names if find_spec(n))
+        elif isinstance(node, ast.ImportFrom) and (base := _own_address(name, node)):
+            yield base
+            names = (f"{base}.{alias.name}" for alias in node.names)
+            found = find_spec(base)
+            if found and found.submodule_search_locations is not None:
+                yield from (n for n in names if find_spec(n))

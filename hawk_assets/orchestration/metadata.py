@@ -12,7 +12,7 @@ from dagster._core.execution.context.metadata_logging import (
 
 from hawk_assets.aggregation.attribution import NETTING
 from hawk_assets.core.sessions import key_of, month_starts
-from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.catalog import Output
 
 Figures = dict[str, float | int | str]
 LAST_SESSION = "last_session"

@@ -43,7 +43,7 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
-from hawk_assets.orchestration.home import home_of
+from hawk_assets.orchestration.instance.dagster_home import home_of
 
 EVENT_BATCH = ("DAGSTER_EVENT_BATCH_SIZE", "1000")
 

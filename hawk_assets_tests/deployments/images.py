@@ -5,7 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets_tests.pipelines import REPOSITORY
 
 DOCKER = REPOSITORY / "deployments" / "docker"

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pandas as pd
 import pytest
 
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets_tests.deployments.images import DOCKER, EXTRAS
 from hawk_assets_tests.deployments.podman import PATIENCE_SECONDS, Engine, compose_up, engine
 from hawk_assets_tests.pipelines import ragged_prices

@@ -13,8 +13,8 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster_docker import DockerRunLauncher
 
-from hawk_assets.orchestration.compute_logs import ComputeLogs
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
+from hawk_assets.orchestration.instance.compute_logs import ComputeLogs
 from hawk_assets_tests.deployments.images import DOCKER, DOCKERFILE, EXTRAS, instructions
 from hawk_assets_tests.deployments.settings import setting_names
 

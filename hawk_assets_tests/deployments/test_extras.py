@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets_tests.deployments.images import EXTRAS, copy_sources, install_arguments
 
 UV = Path(sys.executable).with_name("uv")
@@ -47,9 +47,9 @@ print(*filter(there, {list(ONLY_IN)}))
 COMPUTE = f"""
 import sys
 from importlib import import_module
-from hawk_assets.orchestration import runner
+from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.home import open_instance
+from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 (service,) = sys.argv[1:]
 import_module("hawk_assets.services." + service).defs()

@@ -27,7 +27,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster_k8s import K8sRunLauncher
 from dagster_shared.yaml_utils import load_yaml_from_path
 
-from hawk_assets.orchestration.plan import SERVICES
+from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets_tests.deployments.images import EXTRAS
 from hawk_assets_tests.deployments.settings import setting_names
 from hawk_assets_tests.deployments.test_docker import SECRETS

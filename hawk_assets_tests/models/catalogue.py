@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hawk_assets.core.insights import build_insights
 from hawk_assets.core.model import TradingModel
-from hawk_assets.core.states import build_states
+from hawk_assets.insights.builder import build_insights
+from hawk_assets.model_states.builder import build_states
 from hawk_assets.models import discover
 from hawk_assets.sources.sample import SampleMarket
 

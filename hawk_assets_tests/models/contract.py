@@ -16,15 +16,15 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from hawk_assets.core import insights as insights_stage
-from hawk_assets.core import states as states_stage
-from hawk_assets.core.commitments import NUMBERS, reports_of
-from hawk_assets.core.insights import HOLD_SESSIONS, build_insights
 from hawk_assets.core.model import Array, Bars, TradingModel
-from hawk_assets.core.rounding import round_significant
-from hawk_assets.core.schemas import INSIGHTS, MARKET_DATA, MODEL_STATES, validate
+from hawk_assets.core.schemas import INSIGHTS, MARKET_DATA, MODEL_STATES, STATE_COLUMNS, validate
 from hawk_assets.core.sessions import in_months, month_starts, sessions_of, shift
-from hawk_assets.core.states import RESERVED, bars_needed, build_states, report_months
+from hawk_assets.insights import builder as insights_stage
+from hawk_assets.insights.builder import HOLD_SESSIONS, build_insights
+from hawk_assets.model_states import builder as states_stage
+from hawk_assets.model_states.builder import bars_needed, build_states, report_months
+from hawk_assets.model_states.commitments_of_traders import NUMBERS, reports_of
+from hawk_assets.model_states.rounding import round_significant
 from hawk_assets_tests.markets import PRICES, weekly_reports
 
 KEYS = ["date", "ticker"]
@@ -208,9 +208,9 @@ def check_range(model: TradingModel, market_data: pd.DataFrame) -> None:
 def _check_shape(
     model: TradingModel, market_data: pd.DataFrame, states: pd.DataFrame, insights: pd.DataFrame
 ) -> None:
-    features = [c for c in states if c not in RESERVED]
+    features = [c for c in states if c not in STATE_COLUMNS]
     assert features, f"{model.name}: no feature"
-    assert list(states)[:4] == list(RESERVED), f"{model.name}: columns {list(states)}"
+    assert list(states)[:4] == list(STATE_COLUMNS), f"{model.name}: columns {list(states)}"
     assert not np.isinf(states[features].to_numpy(float)).any(), f"{model.name}: infinite feature"
     expected = market_data.sort_values(KEYS, ignore_index=True)[KEYS]
     assert states[KEYS].equals(expected), f"{model.name}: not one row of states per bar"
@@ -282,12 +282,12 @@ def check_memory(model: TradingModel, market_data: pd.DataFrame) -> None:
     """More history than declared moves a feature by less than 1e-9, and flips no signal; from
     exactly ``lookback`` sessions of states before, the signal is the same in every bit."""
     stored, _ = whole(model, market_data)
-    names = [c for c in stored if c not in RESERVED]
+    names = [c for c in stored if c not in STATE_COLUMNS]
     parts = []
     for ticker, (bars, dates) in bars_of(model, market_data).items():
         features = {n: round_significant(a) for n, a in model.features(bars).items()}
         parts.append(pd.DataFrame({"date": dates, "ticker": ticker, **features}))
-    longer = stored[list(RESERVED)].merge(pd.concat(parts), how="left", on=KEYS)
+    longer = stored[list(STATE_COLUMNS)].merge(pd.concat(parts), how="left", on=KEYS)
     for name in names:
         typical = stored[name].abs().groupby(stored["ticker"]).transform("median").fillna(0.0)
         bound = TOLERANCE * np.maximum(typical, stored[name].abs()) + 1e-15

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import MinMaxScaler
 
-from hawk_assets.core.commitments import NUMBERS, months_of_reports, reports_of
-from hawk_assets.core.contracts import CONTRACTS
-from hawk_assets.core.insights import build_insights
 from hawk_assets.core.sessions import in_months, month_starts, shift
-from hawk_assets.core.states import build_states, months_needed, report_months
+from hawk_assets.insights.builder import build_insights
+from hawk_assets.model_states.builder import build_states, months_needed, report_months
+from hawk_assets.model_states.cftc_codes import CONTRACTS
+from hawk_assets.model_states.commitments_of_traders import NUMBERS, months_of_reports, reports_of
 from hawk_assets.models.commitments import CommitmentsOfTraders
 from hawk_assets.sources.release import release_dates
 from hawk_assets_tests.markets import random_walk, weekly_reports

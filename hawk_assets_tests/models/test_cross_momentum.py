@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from hawk_assets.core.insights import build_insights
+from hawk_assets.insights.builder import build_insights
 from hawk_assets.models.cross_momentum import CrossSectionalMomentum
 
 MODEL = CrossSectionalMomentum()

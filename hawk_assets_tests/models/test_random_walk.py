@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hawk_assets.core.bars import volatility
 from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.model_states.bars import volatility
 from hawk_assets.models import discover
 from hawk_assets_tests.markets import random_walk
 from hawk_assets_tests.models.contract import KEYS, bars_of

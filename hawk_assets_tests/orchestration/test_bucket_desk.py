@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hawk_assets.orchestration import bucket
-from hawk_assets.orchestration.plan import Key
+from hawk_assets.orchestration.catalog import Key
+from hawk_assets.storage import gcs as bucket
 from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 from hawk_assets_tests.pipelines import assert_same, open_desk, ragged_prices
 

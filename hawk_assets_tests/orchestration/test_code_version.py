@@ -98,6 +98,37 @@ def test_an_edit_of_the_code_or_of_anything_it_imports_changes_it(
     assert len(found) == 1 + len(edits)
 
 
+def test_a_module_that_is_moved_or_renamed_keeps_it(
+    version_with: Callable[..., str], tmp_path: Path
+) -> None:
+    before = version_with()
+    cross = FILES["desk/models/cross.py"]
+    try:
+        FILES["desk/sizing/caps.py"] = FILES.pop("desk/models/sizing.py")
+        FILES["desk/models/cross.py"] = cross.replace(
+            "from .sizing import cap", "from desk.sizing.caps import cap"
+        )
+        (tmp_path / "desk/models/sizing.py").unlink()
+        assert version_with() == before
+        assert version_with("desk/sizing/caps.py", "min", "max") != before
+    finally:
+        FILES["desk/models/sizing.py"] = FILES.pop("desk/sizing/caps.py")
+        FILES["desk/models/cross.py"] = cross
+
+
+def test_a_name_that_comes_from_another_module_changes_it(
+    version_with: Callable[..., str],
+) -> None:
+    edit = ("desk/models/cross.py", "from desk.late import shrink", "from desk.other import shrink")
+    FILES["desk/other.py"] = "def shrink(x):\n    return x / 4\n"
+    FILES["desk/late.py"] += "import desk.other\n"
+    try:
+        assert version_with() != version_with(*edit)
+    finally:
+        del FILES["desk/other.py"]
+        FILES["desk/late.py"] = FILES["desk/late.py"].removesuffix("import desk.other\n")
+
+
 def test_parameters_and_package_versions_change_it() -> None:
     model = module_of(next(iter(discover().values())))
     found = {
@@ -113,7 +144,9 @@ def test_parameters_and_package_versions_change_it() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["hawk_assets.core.states", "hawk_assets.core.insights"])
+@pytest.mark.parametrize(
+    "name", ["hawk_assets.model_states.builder", "hawk_assets.insights.builder"]
+)
 def test_every_module_of_ours_that_is_loaded_with_it_is_behind_its_version(name: str) -> None:
     script = (
         f"import sys, {name}\n"

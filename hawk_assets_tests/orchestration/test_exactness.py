@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hawk_assets.orchestration import runner
-from hawk_assets.orchestration.plan import Key
+from hawk_assets.commands import backfill as runner
+from hawk_assets.orchestration.catalog import Key
 from hawk_assets_tests.pipelines import Desk, assert_same, open_desk, ragged_prices, real_prices
 
 Tables = Mapping[Key, pd.DataFrame]

@@ -12,9 +12,9 @@ import pytest
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.schemas import RETURNS
 from hawk_assets.models.ema_cross import EmaCross
+from hawk_assets.orchestration.catalog import Output, plan
 from hawk_assets.orchestration.metadata import Figures, attach, describe
 from hawk_assets.orchestration.partitions import monthly, months_of
-from hawk_assets.orchestration.plan import Output, plan
 from hawk_assets.simulation.parameters import SimulationParameters
 
 MODEL = EmaCross(12, 26)

@@ -10,13 +10,13 @@ import dagster as dg
 import pandas as pd
 from dagster._core.test_utils import freeze_time
 
-from hawk_assets.orchestration import runner
+from hawk_assets.commands import backfill as runner
+from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
 from hawk_assets.orchestration.settings import Settings
-from hawk_assets.orchestration.source_watch import changed_months, watched_months
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.local import LocalFiles
-from hawk_assets_tests.orchestration.ledger import RAW
+from hawk_assets_tests.orchestration.automation.ledger import RAW
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, assert_same, ragged_prices, stored
 
 BEFORE, AFTER = (

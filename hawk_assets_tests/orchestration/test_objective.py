@@ -14,13 +14,13 @@ from click.testing import CliRunner, Result
 
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
 from hawk_assets.cli import cli
+from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.compare import compare_objectives
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES, arrow_schema
 from hawk_assets.models import discover
-from hawk_assets.orchestration import runner
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.compare import compare_objectives
-from hawk_assets.orchestration.tables import Tables
+from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.pipelines import MODELS, Desk, desk_to_be_weighed
 
 FIRST, LAST = "2015-01-01", "2015-06-01"

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from hawk_assets.commands.status import status
 from hawk_assets.core.model import Array, Bars, States, TradingModel
 from hawk_assets.models import ema_cross, rsi
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.home import open_instance
-from hawk_assets.orchestration.outlook import status
+from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.pipelines import (
     MODELS,

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hawk_assets.aggregation.solvers import SolverSettings
-from hawk_assets.orchestration import runner
+from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets_tests.aggregation.servers import LICENCE, refusing_optserver
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, desk_to_be_weighed

@@ -20,7 +20,7 @@ from google.oauth2.service_account import Credentials
 from sqlglot import exp
 
 from hawk_assets.core.errors import DataError, SettingsError
-from hawk_assets.orchestration.warehouse import connect
+from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.sources import LocalFiles, open_source
 from hawk_assets.sources import bigquery as source_module
 from hawk_assets.sources.bigquery import BigQueryTables, Connect

@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 
 from hawk_assets.core.errors import DataError
-from hawk_assets.orchestration.warehouse import connect
+from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.release import release_dates

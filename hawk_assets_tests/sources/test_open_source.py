@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.core.errors import SettingsError
-from hawk_assets.orchestration.warehouse import connect
+from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.sources import LocalFiles, SampleMarket
 from hawk_assets.sources import open_source as open_any
 from hawk_assets.sources.bigquery import BigQueryTables

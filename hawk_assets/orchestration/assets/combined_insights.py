@@ -12,7 +12,7 @@ from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.catalog import Output
 
 CURRENT = "models_are_current"
 NAMED = 5

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from hawk_assets.core.insights import build_insights
 from hawk_assets.core.model import TradingModel
+from hawk_assets.insights.builder import build_insights
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.catalog import Output
 
 
 def build(

@@ -8,9 +8,9 @@ import pandas as pd
 
 from hawk_assets.core.sessions import month_starts, shift
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.automation.source_sensor import SOURCE_VERSION
+from hawk_assets.orchestration.catalog import Output
 from hawk_assets.orchestration.metadata import Figures, attach
-from hawk_assets.orchestration.plan import Output
-from hawk_assets.orchestration.source_watch import SOURCE_VERSION
 
 
 def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:

@@ -6,9 +6,9 @@ from functools import partial
 import dagster as dg
 
 from hawk_assets.core.model import TradingModel
-from hawk_assets.core.states import StateBuilder
+from hawk_assets.model_states.builder import StateBuilder
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.catalog import Output
 
 
 def build(

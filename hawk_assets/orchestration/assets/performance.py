@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.plan import Output
+from hawk_assets.orchestration.catalog import Output
 from hawk_assets.simulation.parameters import SimulationParameters
 
 

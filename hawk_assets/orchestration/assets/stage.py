@@ -13,11 +13,11 @@ from dagster._core.storage.asset_check_execution_record import (
 from hawk_assets.core.errors import HawkError, MissingMonthError
 from hawk_assets.core.schemas import validate
 from hawk_assets.core.sessions import shift
-from hawk_assets.orchestration.automation import refresh_when_stale
+from hawk_assets.orchestration.automation.conditions import refresh_when_stale
+from hawk_assets.orchestration.catalog import Input, Key, Output
 from hawk_assets.orchestration.metadata import attach, describe
 from hawk_assets.orchestration.partitions import month_window, months_of
-from hawk_assets.orchestration.plan import Input, Key, Output
-from hawk_assets.orchestration.tables import Tables
+from hawk_assets.storage.tables import Tables
 
 OWNERS = ["team:quant-desk"]
 CHECK = "contract"

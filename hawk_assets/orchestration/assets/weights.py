@@ -9,8 +9,8 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.catalog import Output
 from hawk_assets.orchestration.metadata import attach
-from hawk_assets.orchestration.plan import Output
 
 SOLVED = "solved"
 SOLVER = "solver"

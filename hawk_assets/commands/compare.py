@@ -1,0 +1,40 @@
+"""The objectives side by side on the stored performance of the models; makes nothing."""
+
+from hawk_assets.aggregation import comparison
+from hawk_assets.aggregation.solvers import Solver
+from hawk_assets.commands.backfill import month_range
+from hawk_assets.core.errors import MissingMonthError
+from hawk_assets.core.sessions import month_of
+from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.partitions import months_of
+
+
+def compare_objectives(
+    pipeline: Pipeline, first: str | None, last: str | None
+) -> comparison.Comparison:
+    """Every objective out of sample.
+
+    :param first: the first month compared, a partition key; default the first with a record
+    :param last: the last month; default the open one
+    :raises SettingsError: not a month of the history
+    :raises MissingMonthError: too little performance is stored
+    """
+    first, last = month_range(pipeline, first, last)
+    months = months_of([key for key in pipeline.months if key <= last])
+    performance = {
+        name: pipeline.tables.read(
+            ("performance_timeseries", name), months, ["date", "daily_return"], missing_ok=True
+        )
+        for name in pipeline.models
+    }
+    if not any(len(frame) for frame in performance.values()):
+        raise MissingMonthError("no performance is stored yet; run: hawk backfill")
+    return comparison.compare(
+        performance,
+        months,
+        month_of(first),
+        pipeline.aggregation,
+        {name: model.family for name, model in pipeline.models.items()},
+        pipeline.simulation.execution_lag,
+        Solver(pipeline.solver),
+    )

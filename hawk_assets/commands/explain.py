@@ -1,0 +1,147 @@
+"""Why the book holds what it holds: a weight taken apart, from the book down to the raw rows."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hawk_assets.aggregation.combination import split_insights
+from hawk_assets.core.errors import MissingMonthError, SettingsError
+from hawk_assets.core.model import TradingModel
+from hawk_assets.core.schemas import STATE_COLUMNS
+from hawk_assets.core.sessions import sessions_of, shift
+from hawk_assets.insights.builder import sessions_needed
+from hawk_assets.model_states.builder import bars_behind, months_needed, report_months
+from hawk_assets.model_states.commitments_of_traders import reports_of
+from hawk_assets.orchestration.build import Pipeline
+
+
+def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None) -> dict[str, Any]:
+    """A ticker's weight in the book at the close of a session, as plain values.
+
+    ``weight`` is the sum of the models' ``part``, in their order and in every bit; a part is the
+    model's share of the book times its insight's weight. A model that is silent stands by its last
+    insight: ``decided`` is that day. ``state`` is what its signal saw of the ticker on that day,
+    ``bars`` the rows of market data the state is made of, oldest first, and ``reports`` the
+    commitments of traders, for a model that reads them. What the signal also sees: the states of
+    ``sessions_before`` sessions before, and for some models those of the other tickers.
+
+    :param session: default: the latest one of the book
+    :raises SettingsError: no such session, or the book says nothing of the ticker on it
+    :raises MissingMonthError: there is no book yet, or a month of an input is missing
+    """
+    tables = pipeline.tables
+    key = ("combined_insights",)
+    stored = [month for month in tables.months(key) if tables.rows(key, month)]
+    if not stored:
+        raise MissingMonthError("there is no combined book yet; run: hawk backfill")
+    month = stored[-1] if session is None else session.to_period("M").to_timestamp()
+    book = tables.read(
+        key, pd.DatetimeIndex([month]), ["date", "ticker", "weight"], missing_ok=True
+    )
+    session = book["date"].max() if session is None else session
+    rows = book[book["date"] == session]
+    if rows.empty:
+        raise SettingsError(
+            f"--date {session:%Y-%m-%d}: the book has no such session; it has sessions from "
+            f"{stored[0]:%Y-%m} to {stored[-1]:%Y-%m}"
+        )
+    mine = rows[rows["ticker"] == ticker]
+    if mine.empty:
+        raise SettingsError(
+            f"the book says nothing of {ticker!r} on {session:%Y-%m-%d}; it knows "
+            + ", ".join(rows["ticker"])
+        )
+    weights = tables.read(("weights",), pd.DatetimeIndex([month]))
+    how = weights.iloc[0]
+    return {
+        "ticker": ticker,
+        "session": f"{session:%Y-%m-%d}",
+        "weight": float(mine["weight"].iloc[0]),
+        "month": f"{month:%Y-%m}",
+        **{name: str(how[name]) for name in ("objective", "solver", "status", "rung")},
+        "models": [
+            _explain_model(pipeline, pipeline.models[name], ticker, decided)
+            | {"share": share, "part": part}
+            for name, share, part, decided in _parts(pipeline, weights, ticker, session)
+        ],
+    }
+
+
+def _parts(
+    pipeline: Pipeline, weights: pd.DataFrame, ticker: str, session: pd.Timestamp
+) -> list[tuple[str, float, float, pd.Timestamp]]:
+    """Model, share of the book, part of the weight, and the session the model stands by."""
+    tables = pipeline.tables
+    month = session.to_period("M").to_timestamp()
+    span = pd.DatetimeIndex([shift(month, -1), month])
+    models = sorted(weights.loc[weights["weight"] != 0, "model"])
+    insights = {
+        m: tables.read(("insights", m), span, ["date", "ticker", "weight"], missing_ok=True)
+        for m in models
+    }
+    sessions = sessions_of(tables.read(("market_data",), span, ["date"], missing_ok=True)["date"])
+    (parts,) = split_insights(
+        weights, insights, sessions, pd.DatetimeIndex([month]), pipeline.aggregation
+    )
+    day = int(np.searchsorted(parts.sessions, session.to_datetime64()))
+    column = list(parts.tickers).index(ticker)
+    share = weights.set_index("model")["weight"]
+    at = sessions.get_loc(session)
+    return [
+        (m, float(share[m]), float(parts.weight[i, day, column]), sessions[at - parts.age[i, day]])
+        for i, m in enumerate(parts.models)
+        if np.isfinite(parts.weight[i, day, column])
+    ]
+
+
+def _explain_model(
+    pipeline: Pipeline, model: TradingModel, ticker: str, decided: pd.Timestamp
+) -> dict[str, Any]:
+    tables = pipeline.tables
+    month = pd.DatetimeIndex([decided.to_period("M").to_timestamp()])
+    insight = _row(tables.read(("insights", model.name), month), ticker, decided)
+    state = _row(tables.read(("model_states", model.name), month), ticker, decided)
+    window = pd.date_range(shift(month[0], -months_needed(model)), month[0], freq="MS")
+    market_data = tables.read(("market_data",), window, missing_ok=True)
+    found = {
+        "model": model.name,
+        "decided": f"{decided:%Y-%m-%d}",
+        "signal": float(insight["signal"]),
+        "insight_weight": float(insight["weight"]),
+        "state": {} if state is None else _plain(state.drop(list(STATE_COLUMNS[:2]))),
+        "sessions_before": sessions_needed(model),
+        "bars": _records(bars_behind(model, market_data, ticker, decided)),
+    }
+    if model.reports:
+        first = shift(month[0], -report_months(model))
+        commitments = tables.read(
+            ("commitments_of_traders",),
+            pd.date_range(first, month[0], freq="MS"),
+            missing_ok=True,
+        )
+        known = reports_of(ticker, commitments[commitments["release_date"] < decided])
+        rows = pd.DataFrame({"release_date": known.released, **known.numbers})
+        found["reports"] = _records(rows[-model.reports :])
+    return found
+
+
+def _row(frame: pd.DataFrame, ticker: str, date: pd.Timestamp) -> Any:
+    rows = frame[(frame["date"] == date) & (frame["ticker"] == ticker)]
+    return rows.iloc[0] if len(rows) else None
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [_plain(row) for _, row in frame.iterrows()]
+
+
+def _plain(row: "pd.Series[Any]") -> dict[str, Any]:
+    """JSON has no NaN and no dates: None, and ISO text."""
+    return {
+        str(name): f"{value:%Y-%m-%d}"
+        if isinstance(value, pd.Timestamp)
+        else None
+        if pd.isna(value)
+        else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,81 @@
+"""The latest combined book as plain values, for the command line and for other programs."""
+
+from typing import Any
+
+import pandas as pd
+
+from hawk_assets.aggregation.parameters import BENCHMARKS
+from hawk_assets.core.errors import MissingMonthError
+from hawk_assets.core.sessions import sessions_of
+from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.catalog import Key
+from hawk_assets.simulation.positions import last_positions
+
+
+def latest_book(pipeline: Pipeline) -> dict[str, Any]:
+    """The target of the latest session beside what the simulated account holds.
+
+    ``orders`` are the pending trades, as fractions of the portfolio: decided at the close of
+    ``session``, executed at the next one; ``held_on`` is the close at which ``held`` was held, None
+    before the first trade can have been made. ``metrics`` are those since the start.
+
+    :raises MissingMonthError: there is no book yet
+    """
+    insights = _latest(pipeline, ("combined_insights",))
+    if insights.empty:
+        raise MissingMonthError("there is no combined book yet; run: hawk backfill")
+    session = sessions_of(insights["date"])[-1]
+    target = insights[insights["date"] == session].set_index("ticker")["weight"]
+    account = _latest(pipeline, ("combined_performance",))
+    held: dict[str, float] = {}
+    if len(account):
+        value = float(account["portfolio_value"].iloc[-1])
+        held = {t: v / value for t, v in last_positions(account).items() if t != "cash"}
+    month = session.to_period("M").to_timestamp()
+    weights = pipeline.tables.read(("weights",), pd.DatetimeIndex([month])).sort_values("model")
+    first = weights.iloc[0]
+    models = [
+        {
+            "model": str(row.model),
+            **{name: float(getattr(row, name)) for name in ("weight", *BENCHMARKS)},
+            "reason": str(row.reason),
+            "metrics": _since_start(pipeline, ("performance_metrics", str(row.model))),
+        }
+        for row in weights.itertuples()
+    ]
+    combined = _since_start(pipeline, ("combined_metrics",))
+    shares = dict.fromkeys(("weight", *BENCHMARKS))
+    models.append({"model": "combined", **shares, "reason": "", "metrics": combined})
+    return {
+        "session": f"{session:%Y-%m-%d}",
+        "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,
+        "month": f"{month:%Y-%m}",
+        **{name: str(first[name]) for name in ("objective", "solver", "status", "rung")},
+        "orders": [
+            {
+                "ticker": ticker,
+                "target": float(target.get(ticker, 0.0)),
+                "held": held.get(ticker, 0.0),
+                "order": float(target.get(ticker, 0.0)) - held.get(ticker, 0.0),
+            }
+            for ticker in sorted({t for t, w in target.items() if w} | set(held))
+        ],
+        "models": models,
+    }
+
+
+def _latest(pipeline: Pipeline, key: Key) -> pd.DataFrame:
+    """The last stored month of a table that holds rows; no rows at all where none does."""
+    tables = pipeline.tables
+    for month in reversed(tables.months(key)):
+        if tables.rows(key, month):
+            return tables.read(key, pd.DatetimeIndex([month]))
+    return pd.DataFrame()
+
+
+def _since_start(pipeline: Pipeline, key: Key) -> dict[str, float]:
+    metrics = _latest(pipeline, key)
+    if metrics.empty:
+        return {}
+    metrics = metrics[metrics["window"] == "since_start"]
+    return {str(k): float(v) for k, v in zip(metrics["metric"], metrics["value"], strict=True)}

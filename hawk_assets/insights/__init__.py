@@ -1,0 +1,1 @@
+"""Model states to insights: the signal of each model, sized into weights."""

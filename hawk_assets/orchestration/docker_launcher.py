@@ -1,9 +1,0 @@
-"""A container per run, watched; a module of its own, since it needs dagster-docker."""
-
-from dagster_docker import DockerRunLauncher
-
-from hawk_assets.orchestration.launcher import CommandApart
-
-
-class WatchedDockerRunLauncher(CommandApart, DockerRunLauncher):
-    """Dagster's, which leaves runs of the ``hawk`` command alone."""

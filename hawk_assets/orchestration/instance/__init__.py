@@ -1,0 +1,1 @@
+"""The Dagster instance: its home, event log, run launchers and compute logs."""

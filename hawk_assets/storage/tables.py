@@ -1,0 +1,198 @@
+"""Parquet, one file per asset and month: ``<root>/<asset key path>/<YYYY-MM-01>.parquet``.
+
+A file appears whole or not at all. Nothing here knows Dagster or what a column means.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
+from hawk_assets.core.sessions import key_of, month_of, month_starts
+from hawk_assets.storage.files import Place, open_place
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
+Key = Sequence[str]
+
+
+def _backfill(key: Key, first: pd.Timestamp, last: pd.Timestamp) -> str:
+    return f"hawk backfill --select {'/'.join(key)} --from {key_of(first)} --to {key_of(last)}"
+
+
+def _file(key: Key, month: pd.Timestamp) -> str:
+    return f"{'/'.join(key)}/{key_of(month)}.parquet"
+
+
+def _missing(key: Key, months: Sequence[pd.Timestamp]) -> MissingMonthError:
+    more = f" and {len(months) - 1} more months" if len(months) > 1 else ""
+    return MissingMonthError(
+        f"{'/'.join(key)} has no {key_of(months[0])}{more}; "
+        f"run: {_backfill(key, months[0], months[-1])}"
+    )
+
+
+class Tables:
+    """The stored tables below one root.
+
+    :param root: a folder or ``gs://bucket/prefix``; nothing is opened until it is used
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    @cached_property
+    def _place(self) -> Place:
+        return open_place(self.root)
+
+    def path(self, key: Key, month: pd.Timestamp) -> str:
+        """Where a month of a table is stored, in full."""
+        return self._place.where(_file(key, month))
+
+    def months(self, key: Key) -> pd.DatetimeIndex:
+        """The stored months of a table, ascending.
+
+        :raises StorageError: the root cannot be read
+        """
+        try:
+            names = self._place.names("/".join(key))
+        except StorageError as error:
+            raise self._unusable("read", key, error) from None
+        stored = [re.fullmatch(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet", name) for name in names]
+        return pd.DatetimeIndex(sorted(month_of(name[1]) for name in stored if name))
+
+    def write(
+        self,
+        key: Key,
+        frame: pd.DataFrame,
+        months: pd.DatetimeIndex,
+        schema: pa.Schema,
+        by: str = "date",
+    ) -> None:
+        """Store a frame, one file per month of ``months``, an empty one where it has no rows.
+
+        :param by: the date column that says which month a row belongs to
+        :raises DataError: a row belongs to none of the months
+        :raises StorageError: the root cannot be written
+        """
+        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+        table = table.replace_schema_metadata(None)
+        month = month_starts(frame[by])
+        if len(stray := frame.loc[~month.isin(months), by]):
+            raise DataError(
+                f"{'/'.join(key)}: a row of {stray.iloc[0]} is in none of the {len(months)} months "
+                "to be stored; the stage that made it must leave it out"
+            )
+        if not month.is_monotonic_increasing:
+            order = np.argsort(month, kind="stable")
+            table, month = table.take(order), month[order]
+        edges = zip(month.searchsorted(months), month.searchsorted(months, "right"), strict=True)
+        parts = [(_file(key, m), table[a:b]) for m, (a, b) in zip(months, edges, strict=True)]
+        try:
+            self._each(self._put, parts)
+        except StorageError as error:
+            raise self._unusable("write", key, error) from None
+
+    def read(
+        self,
+        key: Key,
+        months: pd.DatetimeIndex,
+        columns: Sequence[str] | None = None,
+        missing_ok: bool = False,
+    ) -> pd.DataFrame:
+        """The rows of ``months``, in the order of the months.
+
+        :param columns: only these, in this order
+        :param missing_ok: leave out months that are not stored, instead of raising
+        :return: no rows, and no types, where no month is stored
+        :raises MissingMonthError: names the first missing month and the command that makes it
+        :raises StorageError: a file is damaged, or of other columns; the root cannot be read
+        """
+
+        def load(month: pd.Timestamp) -> pa.Table | None:
+            return self._get(key, month, lambda file: file.read(columns, use_threads=False))
+
+        loaded = list(zip(months, self._each(load, months), strict=True))
+        absent = [month for month, part in loaded if part is None]
+        if absent and not missing_ok:
+            raise _missing(key, absent)
+        stored = [(month, part) for month, part in loaded if part is not None]
+        if not stored:
+            return pd.DataFrame(columns=columns)
+        schema = stored[0][1].schema
+        wanted = set(columns or schema.names)
+        for month, part in stored:
+            if (lost := wanted - set(part.schema.names)) or part.schema != schema:
+                fault = f"no {', '.join(sorted(lost))}" if lost else "other columns or types"
+                raise StorageError(
+                    f"{self.path(key, month)} has {fault}: older code has made it; "
+                    f"run: {_backfill(key, months[0], months[-1])}"
+                )
+        return (
+            pa.concat_tables([part for _, part in stored])
+            .replace_schema_metadata(None)
+            .to_pandas(
+                date_as_object=False,
+                coerce_temporal_nanoseconds=True,
+                types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_map(kind) else None,
+            )
+        )
+
+    def rows(self, key: Key, month: pd.Timestamp) -> int:
+        """How many rows a month holds.
+
+        :raises MissingMonthError: the month is not stored
+        :raises StorageError: the file is damaged; the root cannot be read
+        """
+        rows = self._get(key, month, lambda file: file.metadata.num_rows)
+        if rows is None:
+            raise _missing(key, [month])
+        return rows
+
+    def _get(
+        self, key: Key, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
+    ) -> _T | None:
+        """What ``take`` finds in a month's file; None where there is none."""
+        # Read as a whole first: a file is small, and only a file can be damaged, not a connection.
+        try:
+            content = self._place.read(_file(key, month))
+        except StorageError as error:
+            raise self._unusable("read", key, error) from None
+        if content is None:
+            return None
+        try:
+            return take(pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True))
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(
+                f"{self.path(key, month)} is damaged: {error}. Delete it, then run: "
+                f"{_backfill(key, month, month)}"
+            ) from None
+
+    def _put(self, part: tuple[str, pa.Table]) -> None:
+        path, table = part
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            table,
+            sink,
+            compression="snappy",
+            use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        self._place.write(path, sink.getvalue().to_pybytes())
+
+    def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
+        if len(items) < 2:
+            return [act(item) for item in items]
+        with ThreadPoolExecutor(self._place.threads) as pool:
+            return list(pool.map(act, items))
+
+    def _unusable(self, act: str, key: Key, error: StorageError) -> StorageError:
+        return StorageError(f"cannot {act} {'/'.join(key)} below HAWK_STORAGE={self.root}: {error}")

@@ -1,0 +1,215 @@
+"""What ``hawk`` is asked for, what it runs for that and in which order, and what it leaves out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.status import status
+from hawk_assets.core.errors import MissingMonthError, SettingsError
+from hawk_assets.models.rsi import Rsi
+from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS, open_instance
+from hawk_assets_tests.pipelines import MODELS, REPOSITORY, Desk, open_desk, ragged_prices
+from hawk_assets_tests.postgres import free_port
+
+TREND, FADE = (model.name for model in MODELS)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Half a year, nothing made yet."""
+    with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
+        yield desk
+
+
+def names(desk: Desk, *chosen: str) -> list[str]:
+    return ["/".join(output.key) for output in runner.select(desk.pipeline.outputs, chosen)]
+
+
+def test_tables_are_selected_by_stage_by_model_and_by_name(desk: Desk) -> None:
+    everything = names(desk)
+    assert everything == ["/".join(key) for key in desk.pipeline.outputs]
+    assert names(desk, "insights") == [f"insights/{TREND}", f"insights/{FADE}"]
+    assert names(desk, "weights", TREND) == [
+        f"model_states/{TREND}",
+        f"insights/{TREND}",
+        f"performance_timeseries/{TREND}",
+        f"performance_metrics/{TREND}",
+        "weights",
+    ]
+    assert names(desk, f"insights/{FADE}") == [f"insights/{FADE}"]
+    with pytest.raises(SettingsError, match=f"'ema_cros_2_4' .* did you mean {TREND}"):
+        names(desk, "ema_cros_2_4")
+    with pytest.raises(SettingsError, match=r"'zzz' .* see: hawk models"):
+        names(desk, "zzz")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "says"),
+    [
+        ("2014-12-01", None, "--from 2014-12-01 is not a month of the history, 2015-01-01 to"),
+        (None, "2015-07-01", "--to 2015-07-01 is not a month"),
+        ("2015-02", None, "--from 2015-02 is not a month .* write the first day"),
+        ("2015-02-30", None, "--from 2015-02-30 is not a month"),
+        ("2015-05-01", "2015-02-01", "--from 2015-05-01 is after --to 2015-02-01"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(
+    first: str | None, last: str | None, says: str, desk: Desk
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        runner.month_range(desk.pipeline, first, last)
+
+
+def test_before_the_first_backfill_everything_is_missing_and_there_is_nothing_to_refresh(
+    desk: Desk,
+) -> None:
+    tables = status(desk.pipeline, desk.instance)
+    assert all(table.missing == desk.pipeline.months for table in tables)
+    assert {tuple(table.because) for table in tables} == {("never made",)}
+    with pytest.raises(MissingMonthError, match="run: hawk backfill"):
+        desk.refresh()
+
+
+def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_makes_it(
+    desk: Desk,
+) -> None:
+    failed = desk.backfill("2015-06", "2015-06")
+    remedy = "market_data has no 2015-01-01 and 4 more months; run: hawk backfill"
+    assert failed["model_states", TREND].startswith(remedy)
+    assert failed["insights", TREND] == f"left out, because of model_states/{TREND}"
+    assert failed["weights",] == failed["combined_metrics",] == failed["insights", TREND]
+    assert set(desk.tables()) == {("market_data",), ("commitments_of_traders",)}
+    # What was not there is asked for with the next refresh, what has failed is tried again.
+    _, failed = desk.refresh()
+    assert failed == {}
+    assert desk.due() == set()
+
+
+def test_refresh_goes_on_where_a_partial_backfill_ended(desk: Desk) -> None:
+    assert desk.backfill(None, "2015-02") == {}
+    announced = desk.due()
+    later = set(desk.pipeline.months[2:])
+    assert {month for table, month in announced if table == "market_data"} == later
+    before = desk.latest_event()
+    _, failed = desk.refresh()
+    assert failed == {}
+    assert desk.made(since=before) == announced
+    assert desk.due() == set()
+    assert desk.refresh() == ([], {})
+
+
+def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Desk) -> None:
+    assert desk.backfill() == {}
+    changed = desk.with_models(MODELS[0], Rsi(3, max_hold=6))
+    assert changed.refresh() == ([], {})
+    old = {
+        "/".join(table.output.key): table.code_changed
+        for table in status(changed.pipeline, changed.instance)
+        if table.code_changed
+    }
+    months = desk.pipeline.months
+    assert old == {f"model_states/{FADE}": months, f"insights/{FADE}": months}
+
+    before = desk.latest_event()
+    runner.refresh(changed.pipeline, changed.instance, lambda event: None, changed_code=True)
+    made = {table for table, _ in desk.made(since=before)}
+    assert made == {
+        f"model_states/{FADE}",
+        f"insights/{FADE}",
+        f"performance_timeseries/{FADE}",
+        f"performance_metrics/{FADE}",
+        "weights",
+        "combined_insights",
+        "attribution",
+        "combined_performance",
+        "combined_metrics",
+    }
+    assert not any(table.code_changed for table in status(changed.pipeline, changed.instance))
+
+
+def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
+    Path(desk.settings.storage).write_text("no folder")
+    failed = desk.backfill(None, None, "market_data")
+    assert set(failed) == {("market_data",), ("commitments_of_traders",)}
+    for why in failed.values():
+        assert desk.settings.storage in why
+        assert "HAWK_STORAGE" in why
+        assert "Traceback" not in why
+        assert "Error:" not in why
+
+
+def test_a_figure_is_made_after_the_account_that_it_is_of(desk: Desk) -> None:
+    """In one run where they cover the same months, else in a later one."""
+    tables = runner.select(desk.pipeline.outputs, ["performance"])
+    account, figures = tables[:2]
+    flags = {output.key: np.array([0, 0, 1, 1, 1, 1], bool) for output in tables}
+    assert runner._runs(tables, flags, desk.pipeline.months) == {
+        (0, "2015-03-01", "2015-06-01"): tables
+    }
+    flags[figures.key] = np.array([1, 1, 1, 1, 1, 1], bool)
+    ordered = sorted(runner._runs(tables, flags, desk.pipeline.months).items())
+    assert [together for _, together in ordered] == [
+        [output for output in tables if output is not figures],
+        [figures],
+    ]
+    flags[account.key] = np.array([1, 0, 0, 1, 1, 0], bool)
+    assert [
+        (first, last) for _, first, last in runner._runs([account], flags, desk.pipeline.months)
+    ] == [
+        ("2015-01-01", "2015-01-01"),
+        ("2015-04-01", "2015-05-01"),
+    ]
+
+
+def test_a_home_that_cannot_be_used_is_an_error_with_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SettingsError, match=f"DAGSTER_HOME={file} cannot be made"):
+        open_instance(file).__enter__()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("run_storage: nonsense\n")
+    with pytest.raises(SettingsError, match=f"DAGSTER_HOME={home} cannot be used"):
+        open_instance(home).__enter__()
+
+
+def test_a_database_that_is_down_or_not_named_is_an_error_with_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    deployed = REPOSITORY / "deployments" / "docker" / "dagster.yaml"
+    (tmp_path / "dagster.yaml").write_text(deployed.read_text())
+    values = {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "USER": "a",
+        "PASSWORD": "b",
+        "DB": "c",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"HAWK_POSTGRES_{name}", value)
+    monkeypatch.setenv("HAWK_COMPUTE_LOGS", str(tmp_path))
+    with pytest.raises(
+        SettingsError, match=r"Connection refused; start PostgreSQL, or correct HAWK_"
+    ):
+        open_instance(tmp_path).__enter__()
+    monkeypatch.delenv("HAWK_POSTGRES_HOST")
+    with pytest.raises(SettingsError, match=r"reads HAWK_POSTGRES_HOST, which is not set; set it$"):
+        open_instance(tmp_path).__enter__()
+
+
+def test_a_home_links_to_the_settings_of_this_checkout_also_after_it_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    link = tmp_path / "dagster.yaml"
+    link.symlink_to(tmp_path / "gone" / "dagster.yaml")
+    with open_instance(tmp_path) as instance:
+        assert type(instance.event_log_storage).__name__ == "BatchedSqliteEventLogStorage"
+    assert link.resolve() == INSTANCE_SETTINGS

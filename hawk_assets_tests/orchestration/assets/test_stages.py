@@ -1,0 +1,116 @@
+"""The stages on prices that are awkward but allowed, and what each stage says about its work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hawk_assets.commands import backfill as runner
+from hawk_assets.orchestration.assets.market_data import restated_rows
+from hawk_assets_tests.pipelines import MODELS, assert_same, open_desk, ragged_prices
+
+
+def of(*tickers: str) -> pd.DataFrame:
+    prices = ragged_prices()
+    return prices[prices["ticker"].isin(tickers)].reset_index(drop=True)
+
+
+def a_single_ticker() -> pd.DataFrame:
+    return of("FULL")
+
+
+def shuffled() -> pd.DataFrame:
+    return of("FULL", "TICK", "GONE").sample(frac=1.0, random_state=0)
+
+
+def holes_everywhere() -> pd.DataFrame:
+    """Every ticker lacks a close on one session in five, and nobody has one on 20 March."""
+    prices = of("FULL", "TICK", "NANS").copy()
+    holes = np.random.default_rng(0).random(len(prices)) < 0.2
+    holes |= (prices["date"] == "2015-03-20").to_numpy()
+    prices.loc[holes, ["open", "high", "low", "close", "volume"]] = np.nan
+    return prices
+
+
+def a_newcomer() -> pd.DataFrame:
+    """HALT has no more than forty bars, fewer than any model and its volatility need."""
+    prices = of("FULL", "HALT")
+    listed = prices["date"].unique()[-40]
+    return prices[(prices["ticker"] == "FULL") | (prices["date"] >= listed)]
+
+
+@pytest.mark.parametrize(
+    "prices", [a_single_ticker, shuffled, holes_everywhere, a_newcomer], ids=lambda p: p.__name__
+)
+def test_awkward_prices_still_make_a_book(
+    prices: Callable[[], pd.DataFrame], tmp_path: Path
+) -> None:
+    market = prices()
+    with open_desk(tmp_path, market, "2015-12") as desk:
+        assert desk.backfill() == {}
+        tables = desk.tables()
+    sessions = market["date"].nunique()
+    assert len(tables["combined_performance",]) == sessions
+    assert tables["combined_insights",]["date"].nunique() == sessions
+    assert tables["combined_insights",]["weight"].abs().max() > 0
+    for model in MODELS:
+        insights = tables["insights", model.name].merge(
+            tables["model_states", model.name][["date", "ticker", "vol_63"]], how="left"
+        )
+        unready = insights["vol_63"].isna()
+        assert unready.any()
+        assert (insights.loc[unready & (insights["ticker"] == "HALT"), "weight"] == 0).all()
+        assert (insights["weight"].abs() <= 0.10 + 1e-12).all()
+
+
+def test_a_month_without_sessions_is_empty_and_the_account_goes_on(tmp_path: Path) -> None:
+    """Nothing trades before February, nor in May; month by month as in one go."""
+    prices = of("FULL", "TICK")
+    prices = prices[prices["date"].dt.month.isin([2, 3, 4, 6, 7])]
+    with open_desk(tmp_path / "one", prices, "2015-07") as desk:
+        assert desk.backfill() == {}
+        whole = desk.tables()
+    with open_desk(tmp_path / "by_month", prices, "2015-07") as desk:
+        outputs = list(desk.pipeline.outputs.values())
+        for month in desk.pipeline.months:
+            run = runner.run_stage(desk.pipeline, desk.instance, outputs, month, month)
+            assert run.failed == {}
+        assert_same(desk.tables(), whole)
+    assert whole["combined_performance",]["date"].nunique() == prices["date"].nunique()
+    metrics = whole["combined_metrics",]
+    assert sorted(metrics["as_of"].dt.month.unique()) == [2, 3, 4, 6, 7]
+    since_start = metrics[(metrics["window"] == "running") & (metrics["metric"] == "days")]
+    assert since_start["value"].iloc[-1] == prices["date"].nunique()
+
+
+def test_restated_rows_are_those_that_differ_or_are_gone() -> None:
+    stored = of("FULL", "NANS")
+    fetched = stored.copy()
+    changed, filled, emptied, removed = (
+        stored.index[stored["close"].notna()][[10, 300]].tolist()
+        + stored.index[stored["close"].isna()][:1].tolist()
+        + [400]
+    )
+    fetched.loc[changed, "volume"] += 1
+    fetched.loc[filled, "close"] = np.nan
+    fetched.loc[emptied, "close"] = 5.0
+    later = stored.iloc[[-1]].assign(date=pd.Timestamp("2016-01-04"))
+    fetched = pd.concat([fetched.drop(index=removed).sample(frac=1, random_state=1), later])
+    expected = stored.loc[sorted([changed, filled, emptied, removed]), ["date", "ticker"]]
+    assert restated_rows(stored, fetched).equals(expected.reset_index(drop=True))
+    assert restated_rows(stored, stored).empty
+    assert restated_rows(stored.iloc[:0], fetched).empty
+
+
+def test_a_month_before_any_record_is_no_unsolved_one(tmp_path: Path) -> None:
+    """What the desk is to look at: a solver that failed, not an objective without data."""
+    with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
+        assert desk.backfill(None, None, "market_data", "model_states", "insights") == {}
+        assert desk.backfill(None, None, "performance") == {}
+        (weights,) = runner.select(desk.pipeline.outputs, ["weights"])
+        run = runner.run_stage(desk.pipeline, desk.instance, [weights], "2015-01-01", "2015-06-01")
+        rungs = desk.tables()["weights",]["rung"]
+    assert set(rungs) == {"equal_weight", "min_variance"}
+    assert run.warnings == []

@@ -1,0 +1,305 @@
+"""The pipeline without its numbers: the real plan, and runs that can be held half way.
+
+The content of a month is a fingerprint of the contents it was made from, so that what automation
+leaves behind can be compared with a pipeline made from scratch.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, groupby
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEvent,
+    StepMaterializationData,
+)
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
+
+from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.models.ema_cross import EmaCross
+from hawk_assets.orchestration.assets.stage import build_stage
+from hawk_assets.orchestration.automation.conditions import build_automation
+from hawk_assets.orchestration.automation.staleness import MADE, PLANNED, History, to_request
+from hawk_assets.orchestration.catalog import Key, Output, plan
+from hawk_assets.simulation.parameters import SimulationParameters
+
+RAW: tuple[Key, ...] = (("market_data",), ("commitments_of_traders",))
+A, B = "ema_cross_2_9", "ema_cross_3_9"
+JOB = "__ASSET_JOB"
+Month = tuple[Key, str]
+NUMBERS: defaultdict[str, int] = defaultdict(lambda: len(NUMBERS))
+"""Runs by name as numbers."""
+
+
+def small_plan(reach: int = 2) -> dict[Key, Output]:
+    """The real plan for the models A and B; no table looks back further than ``reach`` months."""
+    models = {m.name: m for m in (EmaCross(2, 9), EmaCross(3, 9))}
+    return {
+        key: replace(
+            output, inputs=tuple(replace(i, first=max(i.first, -reach)) for i in output.inputs)
+        )
+        for key, output in plan(models, SimulationParameters(), AggregationParameters()).items()
+    }
+
+
+def small_defs(
+    outputs: Mapping[Key, Output], partitions: dg.MonthlyPartitionsDefinition
+) -> dg.Definitions:
+    """Definitions as the pipeline's own, of steps that are never run."""
+    stages = groupby(outputs.values(), key=lambda output: output.stage)
+    return dg.Definitions(
+        assets=[build_stage(name, list(o), partitions, lambda run: ()) for name, o in stages],
+        sensors=[build_automation("hawk", 30)],
+        resources={"tables": object(), "io_manager": dg.mem_io_manager},
+    )
+
+
+def record(instance: dg.DagsterInstance, run_id: str, kind: str, months: Iterable[Month]) -> None:
+    """Write one event per month of a table into the event log, in order, as a run does."""
+    events = []
+    for path, month in months:
+        key = dg.AssetKey(path)
+        data = (
+            AssetMaterializationPlannedData(key, partition=month)
+            if kind == PLANNED
+            else StepMaterializationData(dg.AssetMaterialization(key, partition=month))
+        )
+        event = DagsterEvent(kind, JOB, event_specific_data=data)
+        events.append(
+            EventLogEntry(None, 20, "", run_id, time.time(), job_name=JOB, dagster_event=event)
+        )
+    instance.event_log_storage.store_event_batch(events)
+
+
+def latest(events: Sequence[tuple[int, str, str]]) -> tuple[int, str, int, str]:
+    """One month of a ``History``, in the words of its docstring; runs by name.
+
+    :param events: id, kind and run of each event of the month, in order; a run without a name is
+        somebody's report that the month has been made
+    """
+    made, _, made_by = next((e for e in reversed(events) if e[1] == MADE), (0, "", "never"))
+    planned, _, planned_by = next((e for e in reversed(events) if e[1] == PLANNED), (0, "", ""))
+    if made > planned and made_by == "":
+        return made, made_by, made, "never"
+    if made > planned and made_by != planned_by:
+        return made, made_by, 0, "never"
+    return made, made_by, planned, planned_by or "never"
+
+
+@dataclass(frozen=True)
+class Run:
+    """:param made: content of the months it will store
+    :param seen: how often each month had been made when it read its inputs
+    """
+
+    run_id: str
+    planned: list[Month]
+    made: dict[Month, int]
+    seen: dict[Month, int]
+
+
+class Ledger:
+    """What has been made and from what, with an event log on paper.
+
+    :param outputs: the plan
+    :param months: partition keys
+    """
+
+    def __init__(self, outputs: Mapping[Key, Output], months: Sequence[str]) -> None:
+        self.outputs, self.months = outputs, list(months)
+        self.source = dict.fromkeys(months, 0)
+        self.contents: dict[Month, int] = {}
+        self.times_made: dict[Month, int] = {}
+        self.made_from: dict[Month, dict[Month, int]] = {}
+        self.failed_on: dict[Month, dict[Month, int]] = {}
+        self.broken: set[Key | Month] = set()
+        self._runs, self._ids = count(1), count(1)
+        self._active: set[str] = set()
+        self._events: dict[Month, list[tuple[int, str, str]]] = {}
+
+    def inputs(self, key: Key, month: str) -> list[tuple[Month, bool]]:
+        """The months that a month reads, and whether it can do without."""
+        at = self.months.index(month)
+        return [
+            ((source.key, self.months[at + offset]), source.optional)
+            for source in self.outputs[key].inputs
+            for offset in range(source.first, source.last + 1)
+            if 0 <= at + offset < len(self.months)
+        ]
+
+    def content(self, month: Month, contents: Mapping[Month, int]) -> int:
+        """What a month is when made from ``contents`` now."""
+        if not self.outputs[month[0]].inputs:
+            return hash((month, self.source[month[1]]))
+        return hash((month, *(contents.get(read) for read, _ in self.inputs(*month))))
+
+    def begin(self, keys: Iterable[Key], months: Sequence[str]) -> Run:
+        """Plan a run and read its inputs; a table that lacks one or is broken is left out whole."""
+        chosen = [key for key in self.outputs if key in set(keys)]
+        planned = [(key, month) for key in chosen for month in months]
+        run_id = f"run-{next(self._runs)}"
+        self.start(run_id)
+        self.record(run_id, PLANNED, planned)
+        made: dict[Month, int] = {}
+        # What the run itself was to make and has not is not read as it was before.
+        before = {month: c for month, c in self.contents.items() if month not in set(planned)}
+        for key in chosen:
+            table: dict[Month, int] = {}
+            for month in months:
+                there = before | made | table
+                needed = {r for r, optional in self.inputs(key, month) if not optional}
+                if {key, (key, month)} & self.broken or not needed <= there.keys():
+                    break
+                table[key, month] = self.content((key, month), there)
+            else:
+                made |= table
+        return Run(run_id, planned, made, dict(self.times_made))
+
+    def end(self, run: Run) -> None:
+        """Store what a run has made."""
+        for month in run.made:
+            self.times_made[month] = self.times_made.get(month, 0) + 1
+        for month in run.planned:
+            read = {
+                r: (self.times_made if r in run.made else run.seen).get(r, 0)
+                for r, _ in self.inputs(*month)
+            }
+            if month in run.made:
+                self.contents[month], self.made_from[month] = run.made[month], read
+                self.failed_on.pop(month, None)
+            else:
+                self.failed_on[month] = {r: n for r, n in read.items() if r not in run.planned}
+        self.record(run.run_id, MADE, run.made)
+        self.finish(run.run_id, len(run.made) == len(run.planned))
+
+    def crash(self, run: Run) -> None:
+        """End a run before it has stored anything."""
+        self.end(replace(run, made={}))
+
+    def make(self, keys: Iterable[Key], months: Sequence[str] | None = None) -> None:
+        """A run from beginning to end; all months unless told."""
+        self.end(self.begin(keys, self.months if months is None else months))
+
+    def backfill(self) -> None:
+        """Everything, stage after stage."""
+        for _, tables in groupby(self.outputs.values(), key=lambda output: output.stage):
+            self.make([output.key for output in tables])
+
+    def news(self, first: str, last: str | None = None) -> None:
+        """The source restates ``first`` to ``last``; the sensor fetches from there to the end."""
+        since = self.months.index(first)
+        until = self.months.index(last) if last else len(self.months) - 1
+        for month in self.months[since : until + 1]:
+            self.source[month] += 1
+        self.make(RAW, self.months[since:])
+
+    def is_current(self, read: Mapping[Month, int] | None) -> bool:
+        """Whether nothing that was read has been made again since."""
+        return read is not None and all(self.times_made.get(r, 0) == n for r, n in read.items())
+
+    def runs(self, asked: Mapping[Key, Sequence[str]]) -> list[tuple[list[Key], list[str]]]:
+        """The runs that come of a tick: one per stage and unbroken stretch of months."""
+        together: dict[tuple[str, tuple[str, ...]], list[Key]] = {}
+        for key, months in asked.items():
+            at = [self.months.index(month) for month in months]
+            for _, stretch in groupby(enumerate(at), key=lambda pair: pair[1] - pair[0]):
+                span = tuple(self.months[i] for _, i in stretch)
+                together.setdefault((self.outputs[key].stage, span), []).append(key)
+        return [(keys, list(span)) for (_, span), keys in together.items()]
+
+    def settle(self) -> list[dict[Key, list[str]]]:
+        """Tick and run what is asked for until nothing is; what each tick asked for."""
+        ticks = []
+        while asked := self.tick():
+            ticks.append(asked)
+            assert len(ticks) < 20, "automation does not settle"
+            for keys, months in self.runs(asked):
+                self.make(keys, months)
+        return ticks
+
+    def from_scratch(self) -> dict[Month, int]:
+        """What everything would be, were it made now and nothing failed."""
+        contents: dict[Month, int] = {}
+        for key in self.outputs:
+            for month in self.months:
+                contents[key, month] = self.content((key, month), contents)
+        return contents
+
+    def start(self, run_id: str) -> None:
+        self._active.add(run_id)
+
+    def record(self, run_id: str, kind: str, months: Iterable[Month]) -> None:
+        """Write one event per month, in order."""
+        for month in months:
+            self._events.setdefault(month, []).append((next(self._ids), kind, run_id))
+
+    def finish(self, run_id: str, whole: bool) -> None:
+        self._active.discard(run_id)
+
+    def tick(self) -> dict[Key, list[str]]:
+        """What automation asks for, by table."""
+        history, running = {}, {}
+        for key in self.outputs:
+            rows = [latest(self._events.get((key, month), [])) for month in self.months]
+            made, made_by, planned, planned_by = zip(*rows, strict=True)
+            history[key] = History(
+                np.array(made),
+                np.array([NUMBERS[run] for run in made_by]),
+                np.array(planned),
+                np.array([NUMBERS[run] for run in planned_by]),
+            )
+            running[key] = history[key].failed & np.isin(planned_by, list(self._active))
+        asked = to_request([o for o in self.outputs.values() if o.inputs], history, running)
+        return {
+            key: np.array(self.months)[flags].tolist()
+            for key, flags in asked.items()
+            if flags.any()
+        }
+
+
+class InstanceLedger(Ledger):
+    """The same with the event log of a Dagster instance, and Dagster's evaluation of a tick.
+
+    :param instance: where the events go
+    :param defs: the Definitions whose conditions are evaluated
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        defs: dg.Definitions,
+        outputs: Mapping[Key, Output],
+        months: Sequence[str],
+    ) -> None:
+        super().__init__(outputs, months)
+        self.instance, self.defs = instance, defs
+        self.cursor: AssetDaemonCursor | None = None
+        self.begins_as = DagsterRunStatus.STARTED
+
+    def start(self, run_id: str) -> None:
+        self.instance.add_run(DagsterRun(job_name=JOB, run_id=run_id, status=self.begins_as))
+
+    def record(self, run_id: str, kind: str, months: Iterable[Month]) -> None:
+        record(self.instance, run_id, kind, months)
+
+    def finish(self, run_id: str, whole: bool) -> None:
+        kind = dg.DagsterEventType.RUN_SUCCESS if whole else dg.DagsterEventType.RUN_FAILURE
+        self.instance.report_dagster_event(DagsterEvent(kind.value, JOB), run_id)
+
+    def tick(self) -> dict[Key, list[str]]:
+        result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        asked = {key: result.get_requested_partitions(dg.AssetKey(key)) for key in self.outputs}
+        return {key: sorted(map(str, months)) for key, months in asked.items() if months}
+
+
+def month_keys(count: int) -> list[str]:
+    """The partition keys of the first months of 2020."""
+    return list(pd.date_range("2020-01-01", periods=count, freq="MS").strftime("%Y-%m-%d"))

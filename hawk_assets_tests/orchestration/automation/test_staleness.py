@@ -1,0 +1,454 @@
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from hawk_assets.core.schemas import MARKET_DATA
+from hawk_assets.orchestration.automation.staleness import (
+    MADE,
+    PLANNED,
+    Flags,
+    History,
+    newer_inputs,
+    read_history,
+    stale_months,
+    to_make,
+    to_request,
+)
+from hawk_assets.orchestration.catalog import Input, Key, Output
+from hawk_assets_tests.orchestration.automation.ledger import (
+    RAW,
+    A,
+    B,
+    Ledger,
+    Month,
+    latest,
+    month_keys,
+    record,
+    small_plan,
+)
+
+MONTHS = month_keys(5)
+PLAN = small_plan()
+Open = Callable[[], AbstractContextManager[dg.DagsterInstance]]
+
+
+def sqlite(home: Path) -> dg.DagsterInstance:
+    """An instance on this project's own event log."""
+    (home / "dagster.yaml").write_text(
+        "event_log_storage:\n"
+        "  module: hawk_assets.orchestration.instance.event_log\n"
+        "  class: BatchedSqliteEventLogStorage\n"
+        f"  config: {{base_dir: {home}/events}}\n"
+        "telemetry: {enabled: false}\n"
+    )
+    return dg.DagsterInstance.from_config(str(home))
+
+
+@pytest.fixture(params=["in memory", "sqlite"])
+def instance(request: pytest.FixtureRequest, tmp_path: Path):
+    with dg.DagsterInstance.ephemeral() if request.param == "in memory" else sqlite(tmp_path) as it:
+        yield it
+
+
+def table(key: str, *inputs: Input) -> Output:
+    return Output((key,), "stage", MARKET_DATA, "", inputs)
+
+
+def of(made: list[int], by: list[int], planned: list[int], planned_by: list[int]) -> History:
+    return History(*(np.array(column) for column in (made, by, planned, planned_by)))
+
+
+# What the event log says
+
+
+def test_history_is_what_the_events_say(instance: dg.DagsterInstance) -> None:
+    rng = random.Random(2)
+    months = [((key,), month) for key in ("one", "two", "three") for month in MONTHS]
+    events: dict[Month, list[tuple[int, str, str]]] = {}
+    for storage_id in range(1, 121):
+        month, kind = rng.choice(months), rng.choice([MADE, PLANNED])
+        run = rng.choice(["a", "b", "c"] if kind == PLANNED else ["a", "b", "c", ""])
+        record(instance, run, kind, [month])
+        events.setdefault(month, []).append((storage_id, kind, run))
+    history = read_history(instance, [("one",), ("three",), ("never",)], MONTHS[1:])
+    runs = set()
+    for key in [("one",), ("three",), ("never",)]:
+        for i, month in enumerate(MONTHS[1:]):
+            made, made_by, planned, planned_by = latest(events.get((key, month), []))
+            its = history[key]
+            assert (its.made[i], its.planned[i]) == (made, planned)
+            runs |= {(made_by, its.made_by[i]), (planned_by, its.planned_by[i])}
+    assert {name for name, _ in runs} == {"a", "b", "c", "", "never"}
+    assert len(runs) == len({run for _, run in runs}) == 5
+
+
+def test_what_was_wiped_has_not_happened(instance: dg.DagsterInstance) -> None:
+    for kind in (PLANNED, MADE):
+        record(instance, "run", kind, [(("one",), MONTHS[0]), (("two",), MONTHS[0])])
+    instance.wipe_assets([dg.AssetKey("one")])
+    record(instance, "again", PLANNED, [(("one",), MONTHS[1])])
+    history = read_history(instance, [("one",), ("two",)], MONTHS)
+    assert not history["one",].made.any()
+    assert (history["one",].planned > 0).tolist() == [False, True, False, False, False]
+    assert history["two",].made[0] > history["two",].planned[0] > 0
+
+
+def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterInstance) -> None:
+    seen = {}
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(name, skippable=True) for name in ("good", "bad")],
+        partitions_def=dg.StaticPartitionsDefinition(MONTHS),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def stage(context: dg.AssetExecutionContext):
+        runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+        for name, its in read_history(instance, [("good",), ("bad",)], MONTHS).items():
+            seen[name] = its.in_progress(runs).tolist()
+        yield dg.MaterializeResult("good")
+
+    dg.Definitions(assets=[stage]).resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        tags={
+            "dagster/asset_partition_range_start": MONTHS[1],
+            "dagster/asset_partition_range_end": MONTHS[2],
+        },
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    asked = [False, True, True, False, False]
+    assert seen == {("good",): asked, ("bad",): asked}
+    history = read_history(instance, [("good",), ("bad",)], MONTHS)
+    assert not instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    good, bad = history["good",], history["bad",]
+    assert (good.made > good.planned).tolist() == asked
+    assert (good.made_by == good.planned_by).all()
+    assert not good.failed.any()
+    assert bad.failed.tolist() == asked
+    assert not bad.in_progress([]).any()
+
+
+def test_a_month_that_a_run_has_made_is_not_in_progress(instance: dg.DagsterInstance) -> None:
+    months = [(("one",), month) for month in MONTHS[:2]]
+    record(instance, "run", PLANNED, months)
+    record(instance, "run", MADE, months[:1])
+    its = read_history(instance, [("one",)], MONTHS[:3])["one",]
+    assert its.in_progress(["other", "run"]).tolist() == [False, True, False]
+    assert not its.in_progress(["other"]).any()
+
+
+# The arithmetic, against loops over months written from the same sentences
+
+
+def random_world(seed: int) -> tuple[list[Output], dict[Key, History], dict[Key, Flags]]:
+    """A plan of six tables with a history that no scheduler would have produced."""
+    rng = random.Random(seed)
+    outputs = [table("t0")]
+    for i in range(1, 6):
+        sources = rng.sample(range(i), rng.randint(1, min(i, 3)))
+        inputs = [
+            Input(
+                (f"t{s}",), first := rng.randint(-3, 0), rng.randint(first, 0), rng.random() < 0.3
+            )
+            for s in sources
+        ]
+        chained = [Input((f"t{i}",), -1, -1)] if rng.random() < 0.5 else []
+        outputs.append(table(f"t{i}", *inputs, *chained))
+    history = {}
+    for output in outputs:
+        events: list[list[tuple[int, str, str]]] = [[] for _ in MONTHS]
+        for i in range(len(MONTHS)):
+            for _ in range(rng.choice([0, 1, 2, 2, 3, 3])):
+                kind = rng.choice([MADE, PLANNED])
+                events[i].append((rng.randint(1, 60), kind, rng.choice("abcd")))
+        rows = [latest(sorted(month)) for month in events]
+        numbers = {"never": 0} | {run: ord(run) for run in "abcd"}
+        made, by, planned, planned_by = zip(*rows, strict=True)
+        history[output.key] = of(
+            list(made), [numbers[r] for r in by], list(planned), [numbers[r] for r in planned_by]
+        )
+    seeds = {
+        output.key: np.array([rng.random() < 0.1 for _ in MONTHS])
+        for output in rng.sample(outputs, 2)
+    }
+    return outputs, history, seeds
+
+
+def read_by(output: Output, i: int) -> list[tuple[Input, int]]:
+    """The months that month ``i`` reads."""
+    return [
+        (source, i + offset)
+        for source in output.inputs
+        for offset in range(source.first, source.last + 1)
+        if 0 <= i + offset < len(MONTHS)
+    ]
+
+
+def stale_by_loops(output: Output, history: dict[Key, History]) -> list[bool]:
+    own = history[output.key]
+    stale = [
+        any(
+            history[source.key].made[j] > own.planned[i]
+            and history[source.key].made_by[j] != own.planned_by[i]
+            for source, j in read_by(output, i)
+        )
+        for i in range(len(MONTHS))
+    ]
+    failed = [own.planned[i] > own.made[i] for i in range(len(MONTHS))]
+    blamed = {own.planned_by[i] for i in range(len(MONTHS)) if failed[i] and stale[i]}
+    return [stale[i] or bool(failed[i] and own.planned_by[i] in blamed) for i in range(len(MONTHS))]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_stale_months_are_those_that_loops_find(seed: int) -> None:
+    outputs, history, _ = random_world(seed)
+    for output in outputs:
+        assert stale_months(output, history).tolist() == stale_by_loops(output, history)
+
+
+def make_by_loops(
+    outputs: list[Output], history: dict[Key, History], seeds: dict[Key, Flags]
+) -> dict[Key, list[bool]]:
+    n = range(len(MONTHS))
+    make: dict[Key, list[bool]] = {}
+    usable: dict[Key, list[bool]] = {}
+    for output in outputs:
+        own, stale = history[output.key], stale_by_loops(output, history)
+        chained = any(source.key == output.key for source in output.inputs)
+        reads = [[(s, j) for s, j in read_by(output, i) if s.key != output.key] for i in n]
+        want = [
+            stale[i]
+            or bool(seeds.get(output.key, [False] * 5)[i])
+            or any(make[source.key][j] for source, j in reads[i])
+            for i in n
+        ]
+        if chained:
+            want = [want[i] or (own.planned[i] == 0 and any(want[i:])) for i in n]
+            want = [any(want[: i + 1]) for i in n]
+        make[output.key], usable[output.key] = [], []
+        for i in n:
+            there = all(source.optional or usable[source.key][j] for source, j in reads[i])
+            if chained and i > 0:
+                there = there and usable[output.key][i - 1]
+            outdated = own.planned[i] > own.made[i] and any(
+                history[source.key].made[j] > own.made[i]
+                and history[source.key].made_by[j] != own.made_by[i]
+                for source, j in read_by(output, i)
+            )
+            make[output.key].append(want[i] and there)
+            usable[output.key].append(there and (want[i] or (own.made[i] > 0 and not outdated)))
+    return make
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_to_be_made_is_what_loops_find(seed: int) -> None:
+    outputs, history, seeds = random_world(seed)
+    made = {key: flags.tolist() for key, flags in to_make(outputs, history, seeds).items()}
+    assert made == make_by_loops(outputs, history, seeds)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
+    outputs, history, running = random_world(seed)
+    running = {o.key: running.get(o.key, np.zeros(len(MONTHS), bool)) for o in outputs}
+    stages = random.Random(seed).choices("xy", k=len(outputs))
+    outputs = [
+        Output(o.key, stage, o.schema, "", o.inputs)
+        for o, stage in zip(outputs, stages, strict=True)
+    ]
+    of_stage = {output.key: output.stage for output in outputs}
+    make, request = to_make(outputs, history, running), to_request(outputs, history, running)
+    for output in outputs:
+        key = output.key
+        assert not (request[key] & ~make[key]).any()
+        assert not (request[key] & running[key]).any()
+        for i in np.flatnonzero(request[key]):
+            for source, j in read_by(output, int(i)):
+                if source.key == key:
+                    assert request[key][j] or not make[key][j]
+                elif make[source.key][j]:
+                    assert of_stage[source.key] == output.stage
+                    assert (request[source.key] == request[key]).all()
+    idle = not any(months.any() for months in running.values())
+    wanted = any(months.any() for months in make.values())
+    assert not (idle and wanted) or any(months.any() for months in request.values())
+
+
+def test_an_input_of_the_same_run_is_not_newer() -> None:
+    source, own = of([5], [7], [3], [7]), of([6], [7], [4], [7])
+    output = table("own", Input(("source",)))
+    assert newer_inputs(output, {("source",): source, ("own",): own}) == {}
+    another = of([5], [8], [3], [8])
+    found = newer_inputs(output, {("source",): another, ("own",): own})
+    assert found["source",].tolist() == [True]
+
+
+# Whatever happens
+
+
+def play(ledger: Ledger, seed: int, steps: int) -> None:
+    """Ticks, news, runs by hand, failures, repairs and crashes in any order; runs overlap.
+
+    Checks of each request that it lacks nothing and has not been made on the same inputs before.
+    """
+    rng, open_runs, asked_before = random.Random(seed), [], set()
+    models = [key for key, output in ledger.outputs.items() if output.model]
+
+    def request() -> bool:
+        asked = ledger.tick()
+        for keys, months in ledger.runs(asked):
+            planned = {(key, month) for key in keys for month in months}
+            for key, month in planned:
+                needed = {read for read, optional in ledger.inputs(key, month) if not optional}
+                assert needed <= ledger.contents.keys() | planned
+            reads = {r for month in planned for r, _ in ledger.inputs(*month)} - planned
+            what = (*planned, *((r, ledger.times_made.get(r, 0)) for r in reads))
+            assert frozenset(what) not in asked_before
+            asked_before.add(frozenset(what))
+            open_runs.append(ledger.begin(keys, months))
+        return bool(asked)
+
+    def end_one() -> None:
+        if open_runs:
+            ledger.end(open_runs.pop(rng.randrange(len(open_runs))))
+
+    def crash_one() -> None:
+        if open_runs:
+            ledger.crash(open_runs.pop(rng.randrange(len(open_runs))))
+
+    def span() -> list[str]:
+        first = rng.randrange(len(ledger.months))
+        return ledger.months[first : rng.randint(first, len(ledger.months)) + 1]
+
+    def by_hand() -> None:
+        key = rng.choice(list(ledger.outputs))
+        if not any(key == planned for run in open_runs for planned, _ in run.planned):
+            open_runs.append(ledger.begin([key], span()))
+
+    def news() -> None:
+        months = span()
+        ledger.news(months[0], months[-1])
+
+    def break_one() -> None:
+        key = rng.choice(models)
+        ledger.broken.add(rng.choice([key, (key, rng.choice(ledger.months))]))
+
+    def mend_one() -> None:
+        if ledger.broken:
+            ledger.broken.remove(rng.choice(sorted(ledger.broken, key=str)))
+
+    acts = [request] * 5 + [end_one] * 4 + [news, by_hand, break_one, mend_one, crash_one]
+    for _ in range(steps):
+        rng.choice(acts)()
+    while open_runs:
+        end_one()
+    ticks = 0
+    while request():
+        ticks += 1
+        assert ticks <= 6, "one tick per stage is enough"
+        while open_runs:
+            end_one()
+
+
+def assert_settled(ledger: Ledger) -> None:
+    """Every month is newer than its inputs, or has failed on them, or waits for one that has."""
+    held: dict[Month, bool] = {}
+    for key in ledger.outputs:
+        for month in ledger.months:
+            needed = [r for r, optional in ledger.inputs(key, month) if not optional]
+            blocked = any(held[r] or r not in ledger.contents for r in needed)
+            current = ledger.is_current(ledger.made_from.get((key, month)))
+            assert current or blocked or ledger.is_current(ledger.failed_on.get((key, month)))
+            held[key, month] = blocked or not current
+
+
+def mend_everything(ledger: Ledger) -> None:
+    """Repair, restate the whole history, and let automation do the rest."""
+    ledger.broken.clear()
+    if (("weights",), ledger.months[0]) not in ledger.contents:
+        ledger.make(
+            [("weights",)], ledger.months[:1]
+        )  # reads nothing, so nothing asks for it again
+    ledger.news(ledger.months[0])
+    ledger.settle()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_after_the_last_tick_everything_is_newer_than_its_inputs(seed: int) -> None:
+    ledger = Ledger(PLAN, MONTHS)
+    if seed % 4:
+        ledger.backfill()
+    else:
+        ledger.news(MONTHS[0])
+    play(ledger, seed, steps=5 + seed % 30)
+    assert_settled(ledger)
+    mend_everything(ledger)
+    assert ledger.contents == ledger.from_scratch()
+
+
+# Single cases
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    ledger = Ledger(PLAN, MONTHS)
+    ledger.backfill()
+    return ledger
+
+
+def test_months_made_on_old_inputs_by_a_slow_run_are_stale(ledger: Ledger) -> None:
+    slow = ledger.begin([("insights", A)], MONTHS[-1:])
+    ledger.make([("model_states", A)], MONTHS[-1:])
+    ledger.make([("insights", A)], MONTHS[-1:])
+    ledger.end(slow)
+    assert ledger.tick() == {("insights", A): MONTHS[-1:]}
+
+
+def test_a_failed_range_is_tried_again_as_a_whole(ledger: Ledger) -> None:
+    ledger.broken.add((("insights", A), MONTHS[4]))
+    ledger.news(MONTHS[1])
+    ledger.settle()
+    ledger.broken.clear()
+    ledger.news(MONTHS[4])
+    assert ledger.settle()[1]["insights", A] == MONTHS[1:]
+    assert ledger.contents == ledger.from_scratch()
+
+
+def test_a_range_cut_short_leaves_no_month_behind(ledger: Ledger) -> None:
+    ledger.news(MONTHS[1])
+    for keys, months in ledger.runs(ledger.tick()):
+        ledger.crash(ledger.begin(keys, months))
+    assert ledger.tick().keys() == {("combined_insights",), ("attribution",)}
+    ledger.news(MONTHS[4])
+    ledger.settle()
+    assert ledger.contents == ledger.from_scratch()
+
+
+def test_a_failed_run_by_hand_stops_nobody(ledger: Ledger) -> None:
+    ledger.crash(ledger.begin([("performance_timeseries", A)], MONTHS[1:3]))
+    ledger.news(MONTHS[4])
+    ledger.settle()
+    assert ledger.contents == ledger.from_scratch()
+
+
+def test_a_month_reported_by_hand_is_newer_than_what_was_made_before(ledger: Ledger) -> None:
+    ledger.record("", MADE, [(("model_states", B), MONTHS[2])])
+    assert ledger.tick() == {("insights", B): MONTHS[2:]}
+    ledger.record("", MADE, [(("insights", B), month) for month in MONTHS[2:]])
+    asked = ledger.tick()
+    assert ("insights", B) not in asked
+    assert asked["performance_timeseries", B] == MONTHS[2:]
+
+
+def test_a_chain_begins_where_it_has_never_been_made() -> None:
+    ledger = Ledger(PLAN, MONTHS)
+    assert ledger.tick() == {}
+    ledger.make(RAW)
+    asked = [month for tick in ledger.settle() for month in tick.get(("weights",), [])]
+    assert asked == MONTHS
+    assert ledger.contents == ledger.from_scratch()
