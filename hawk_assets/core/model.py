@@ -1,17 +1,14 @@
 """What a trading model is: two pure functions and the memory they are allowed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Bars = Mapping[str, Array]
-States = Mapping[str, pd.DataFrame]
+from hawk_assets.core.types import Array, Bars, States
+
+__all__ = ["Array", "Bars", "States", "TradingModel"]
 
 
 @dataclass(frozen=True)
