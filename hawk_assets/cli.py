@@ -309,7 +309,7 @@ def explain(ticker: str, session: str | None, as_json: bool) -> None:
         return
     out.print(
         f"[bold]{why['ticker']} {why['weight']:+.4%}[/] of the book at the close of "
-        f"{why['session']}; model weights of {why['month']} by {why['rung']}: {why['status']}\n"
+        f"{why['session']}; model weights of {why['month']} by {why['fallback']}: {why['status']}\n"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "part", "share", "insight", "signal", "decided", "prices used"):
@@ -370,7 +370,7 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
             f"{row.sharpe.standard_error:.2f}",
             *(("", "", "") if row.objective == "equal_weight" else (f"{x:.2f}" for x in apart)),
             f"{row.turnover:.2f}",
-            ", ".join(f"{rung} {count}" for rung, count in row.months_per_rung.items()),
+            ", ".join(f"{name} {count}" for name, count in row.months_per_fallback.items()),
         )
     out.print(table)
     out.print(f"\n{found.remark}", soft_wrap=True)
@@ -416,7 +416,7 @@ def _print_book(pipeline: "Pipeline") -> None:
     for row in book["orders"]:
         table.add_row(row["ticker"], *(f"{row[c]:+.2%}" for c in ("target", "held", "order")))
     out.print(table)
-    out.print(f"\n[bold]Model weights of {book['month']}[/] ({book['rung']}: {book['status']})")
+    out.print(f"\n[bold]Model weights of {book['month']}[/] ({book['fallback']}: {book['status']})")
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = ("total_return", "annualized_return", "sharpe_ratio", "max_drawdown", "turnover")
     for column in ("model", "weight", *BENCHMARKS, *names, "note"):

@@ -111,8 +111,8 @@ def menu() -> None:
 
 
 def failures() -> None:
-    """What cannot be solved, and the rung that gives the weights in its place."""
-    say("\nfailures: case, objective, rung taken, status; what is against a model")
+    """What cannot be solved, and the fallback that gives the weights in its place."""
+    say("\nfailures: case, objective, fallback, status; what is against a model")
     for name, (objective, values, held, parameters) in cases().items():
         record = performance(values)
         families = {model: f"f{i // 2}" for i, model in enumerate(sorted(record))}
@@ -123,7 +123,7 @@ def failures() -> None:
         )
         assert abs(table["weight"].sum() - 1.0) < 1e-12
         first, against = table.iloc[0], table.loc[table["reason"] != "", "reason"]
-        say(f"    {name:<46}{objective:<15}{first['rung']:<17}{first['status']}")
+        say(f"    {name:<46}{objective:<15}{first['fallback']:<17}{first['status']}")
         if len(against):
             say(f"    {'':<46}{len(against)} of {len(table)} without weight: {against.iloc[0]}")
 

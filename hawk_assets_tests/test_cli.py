@@ -258,7 +258,7 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
         "objective",
         "solver",
         "status",
-        "rung",
+        "fallback",
         "orders",
         "models",
     }

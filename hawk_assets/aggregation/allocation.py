@@ -39,8 +39,9 @@ def build_weights(
     :param families: the family of each model
     :param solve: the backend
     :return: the WEIGHTS table, by month and model; ``status`` is Solved, no_record, or why the
-        objective was not solved, and the caps that gave way; ``rung`` is what gave the weights,
-        ``solver`` what solved it. Each of ``BENCHMARKS`` is a column of the weights it would have
+        objective was not solved, and the caps that gave way; ``fallback`` is the objective, or what
+        replaces it, ``solver`` what solved it. Each of ``BENCHMARKS`` is a column of the weights it
+        would have
     :raises MissingMonthError: ``previous`` does not hold the month before the first
     """
     names = sorted(performance)
@@ -49,14 +50,14 @@ def build_weights(
     if previous is not None and len(months):
         held = _weights_of(previous, shift(months[0], -1), names)
     columns: dict[str, list[Array]] = {name: [] for name in ("weight", *BENCHMARKS)}
-    texts: dict[str, list[str]] = {name: [] for name in ("solver", "status", "rung", "reason")}
+    texts: dict[str, list[str]] = {name: [] for name in ("solver", "status", "fallback", "reason")}
     for view in views(align(performance), months, parameters):
         choice = choose(parameters.objective, view, held, family, parameters, solve)
         columns["weight"].append(choice.weights)
         for benchmark in BENCHMARKS:
             beside = choose(benchmark, view, np.zeros(len(names)), family, parameters, solve)
             columns[benchmark].append(beside.weights)
-        for name in ("solver", "status", "rung"):
+        for name in ("solver", "status", "fallback"):
             texts[name] += [getattr(choice, name)] * len(names)
         texts["reason"] += view.reasons
         held = choice.weights

@@ -30,7 +30,7 @@ class Row:
     :param difference: of the Sharpe ratio to that of equal weight
     :param p_value: of that difference, adjusted for the number of objectives
     :param turnover: of model weights, one-sided, per year
-    :param months_per_rung: how the weights were arrived at
+    :param months_per_fallback: how the weights were arrived at
     """
 
     objective: str
@@ -40,7 +40,7 @@ class Row:
     difference: Estimate
     p_value: float
     turnover: float
-    months_per_rung: Mapping[str, int]
+    months_per_fallback: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def compare(
         daily[1:] -= traded * parameters.cost_bps * 1e-4
         returns[objective] = daily[counted]
         turnover = 12.0 * change[judged].mean() / 2.0
-        rungs = Counter(choice.rung for choice, j in zip(choices, judged, strict=True) if j)
-        figures[objective] = float(turnover), dict(rungs.most_common())
+        fallbacks = Counter(choice.fallback for choice, j in zip(choices, judged, strict=True) if j)
+        figures[objective] = float(turnover), dict(fallbacks.most_common())
     days = record.sessions[counted]
     rows = _rows(returns, figures)
     return Comparison(

@@ -1,4 +1,4 @@
-"""The weights of one month, and what is done when the objective has none: a rung lower."""
+"""The weights of one month, and what is done when the objective has none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ FALLBACKS = ("min_variance", "inverse_vol")
 @dataclass(frozen=True, eq=False)
 class Choice:
     """:param weights: of all models, shape ``(n_models,)``
-    :param rung: the objective, or what stands in for it
+    :param fallback: the objective, or what replaces it
     :param status: ``Solved``, or why the objective was not
     :param solver: what the weights come from; ``none`` where nothing was solved
     """
 
     weights: Array
-    rung: str
+    fallback: str
     status: str
     solver: str = NO_SOLVER
 
@@ -50,11 +50,13 @@ def choose(
         return Choice(weights, "equal_weight", view.status)
     among = {m: f for (m, f), e in zip(families.items(), eligible, strict=True) if e}
     limits = limits_of(among, parameters)
-    mix, rung, status, solver = _descend(
+    mix, fallback, status, solver = _descend(
         objective, view, settled(held[eligible], limits), limits, parameters, solve
     )
     weights[eligible] = mix
-    return Choice(weights, rung, f"{status}; {limits.lifted}" if limits.lifted else status, solver)
+    return Choice(
+        weights, fallback, f"{status}; {limits.lifted}" if limits.lifted else status, solver
+    )
 
 
 def _descend(
@@ -78,8 +80,8 @@ def _descend(
         return answer.weights, objective, answer.status, answer.solver
     if held is not None:
         return held, "previous_weights", answer.status, NO_SOLVER
-    for rung in FALLBACKS:
-        fallback = optimise(rung, task, solve)
-        if fallback.weights is not None:
-            return fallback.weights, rung, answer.status, fallback.solver
+    for fallback in FALLBACKS:
+        instead = optimise(fallback, task, solve)
+        if instead.weights is not None:
+            return instead.weights, fallback, answer.status, instead.solver
     return equal, "equal_weight", answer.status, NO_SOLVER

@@ -59,7 +59,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
         "session": f"{session:%Y-%m-%d}",
         "weight": float(mine["weight"].iloc[0]),
         "month": f"{month:%Y-%m}",
-        **{name: str(how[name]) for name in ("objective", "solver", "status", "rung")},
+        **{name: str(how[name]) for name in ("objective", "solver", "status", "fallback")},
         "models": [
             _explain_model(pipeline, pipeline.models[name], ticker, decided)
             | {"share": share, "part": part}

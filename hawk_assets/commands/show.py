@@ -50,7 +50,7 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
         "session": f"{session:%Y-%m-%d}",
         "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,
         "month": f"{month:%Y-%m}",
-        **{name: str(first[name]) for name in ("objective", "solver", "status", "rung")},
+        **{name: str(first[name]) for name in ("objective", "solver", "status", "fallback")},
         "orders": [
             {
                 "ticker": ticker,

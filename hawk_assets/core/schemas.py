@@ -154,7 +154,7 @@ WEIGHTS = pa.DataFrameSchema(
         "objective": _TEXT,
         "solver": _TEXT,
         "status": _TEXT,
-        "rung": _TEXT,
+        "fallback": _TEXT,
         "reason": _TEXT,
     },
     unique=["month", "model"],
@@ -162,7 +162,8 @@ WEIGHTS = pa.DataFrameSchema(
     name="weights",
 )
 """The share of each model in the book for a whole month; ``reason`` says why a model has none.
-``equal_weight`` and ``risk_parity`` are the shares that these would give it, to be read beside."""
+``fallback`` is the objective, or what replaces it in a month in which it has no solution.
+``equal_weight`` and ``risk_parity`` are the shares that these objectives would give."""
 
 COMBINED_INSIGHTS = pa.DataFrameSchema(
     {"date": _DATE, "ticker": _TEXT, "weight": pa.Column(float, _FINITE)},
@@ -187,6 +188,10 @@ ATTRIBUTION = pa.DataFrameSchema(
 )
 """What each model put into the book's weight of each ticker and what that earned before costs, with
 a line ``(netting)`` per ticker for opposite opinions; every column adds up to the book's own."""
+
+
+RENAMED_COLUMNS: Mapping[str, Mapping[str, str]] = {"weights": {"rung": "fallback"}}
+"""By table the old name of a column and its name now; a stored file of either name is read."""
 
 
 def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def describe(
     if output.schema.name == "weights":
         figures["models_with_weight"] = (frame["weight"] != 0).groupby(frame["month"]).sum()
         figures["largest_weight"] = frame["weight"].abs().groupby(frame["month"]).max()
-        for text in ("objective", "solver", "status", "rung"):
+        for text in ("objective", "solver", "status", "fallback"):
             figures[text] = frame.groupby("month")[text].first()
     if output.schema.name == "attribution":
         figures["gross_return"] = frame.groupby("month")["gross_return"].sum()

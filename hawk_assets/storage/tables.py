@@ -1,10 +1,11 @@
 """Parquet, one file per asset and month: ``<root>/<asset key path>/<YYYY-MM-01>.parquet``.
 
-A file appears whole or not at all. Nothing here knows Dagster or what a column means.
+A file appears whole or not at all. A file with an old column name is read under the new name.
+Nothing here knows Dagster or what a column means.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
+from hawk_assets.core.schemas import RENAMED_COLUMNS
 from hawk_assets.core.sessions import key_of, month_of, month_starts
 from hawk_assets.storage.files import Place, open_place
 
@@ -37,6 +39,22 @@ def _missing(key: Key, months: Sequence[pd.Timestamp]) -> MissingMonthError:
         f"{'/'.join(key)} has no {key_of(months[0])}{more}; "
         f"run: {_backfill(key, months[0], months[-1])}"
     )
+
+
+def _columns(
+    file: pq.ParquetFile, columns: Sequence[str] | None, renamed: Mapping[str, str]
+) -> pa.Table:
+    """The columns of a file under their names of today.
+
+    :param columns: only these, in this order; names of today
+    :param renamed: old name to new name
+    """
+    if not renamed:
+        return file.read(columns, use_threads=False)
+    stored = {renamed.get(name, name): name for name in file.schema_arrow.names}
+    wanted = None if columns is None else [stored.get(name, name) for name in columns]
+    table = file.read(wanted, use_threads=False)
+    return table.rename_columns([renamed.get(name, name) for name in table.schema.names])
 
 
 class Tables:
@@ -116,8 +134,10 @@ class Tables:
         :raises StorageError: a file is damaged, or of other columns; the root cannot be read
         """
 
+        renamed = RENAMED_COLUMNS.get(key[0], {})
+
         def load(month: pd.Timestamp) -> pa.Table | None:
-            return self._get(key, month, lambda file: file.read(columns, use_threads=False))
+            return self._get(key, month, lambda file: _columns(file, columns, renamed))
 
         loaded = list(zip(months, self._each(load, months), strict=True))
         absent = [month for month, part in loaded if part is None]

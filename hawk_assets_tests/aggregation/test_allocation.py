@@ -41,7 +41,7 @@ def weigh(objective, sample, cap=0.4, **limits):
 
 
 def taken(table):
-    rows = table[["rung", "status", "solver"]].drop_duplicates()
+    rows = table[["fallback", "status", "solver"]].drop_duplicates()
     assert len(rows) == 1
     return tuple(rows.iloc[0])
 
@@ -59,7 +59,7 @@ def held(month="2023-12-01", **weights):
             "model": list(weights),
             "weight": list(weights.values()),
             **{name: [text] * count for name, text in texts.items()},
-            "rung": ["max_sharpe"] * count,
+            "fallback": ["max_sharpe"] * count,
             "reason": [""] * count,
         }
     )
@@ -105,7 +105,7 @@ def test_equal_weight_and_risk_parity_stand_beside_whatever_is_chosen():
     for benchmark in BENCHMARKS:
         chosen = build(performance(values), parameters=AggregationParameters(benchmark))
         np.testing.assert_array_equal(table[benchmark], chosen["weight"])
-        assert (chosen["rung"] == benchmark).all()
+        assert (chosen["fallback"] == benchmark).all()
     np.testing.assert_array_equal(table["equal_weight"], [0.2, 0.2, 0.2, 0.2, 0.0, 0.2])
     assert table["risk_parity"][4] == 0.0
 
@@ -199,8 +199,8 @@ def test_a_range_equals_its_months_one_by_one_bit_for_bit(objective):
     record = performance(values, last="2024-06-28")
     wanted = months("2018-06-01", 52)
     whole = build(record, wanted, parameters=parameters)
-    assert {objective, "equal_weight"} <= set(whole["rung"])
-    assert ("previous_weights" in set(whole["rung"])) == (objective != "min_cvar")
+    assert {objective, "equal_weight"} <= set(whole["fallback"])
+    assert ("previous_weights" in set(whole["fallback"])) == (objective != "min_cvar")
     previous = None
     for month in wanted:
         window = {
@@ -223,7 +223,7 @@ def test_noise_does_not_grow_from_month_to_month(objective):
     wanted, parameters = months("2019-01-01", 60), AggregationParameters(objective)
     clean = build(performance(values), wanted, parameters=parameters)
     noisy = build(performance(values + noise), wanted, parameters=parameters)
-    assert (clean["rung"] == objective).all()
+    assert (clean["fallback"] == objective).all()
     np.testing.assert_allclose(noisy["weight"], clean["weight"], rtol=0, atol=1e-6)
 
 
@@ -413,8 +413,8 @@ def test_a_solver_that_fails_leads_to_inverse_volatility(monkeypatch):
     monkeypatch.setattr(clarabel_solver, "GAP", -1.0)
     values = returns(700, 6)
     table = build(performance(values))
-    rung, status, solver = taken(table)
-    assert (rung, solver) == ("inverse_vol", "none")
+    fallback, status, solver = taken(table)
+    assert (fallback, solver) == ("inverse_vol", "none")
     assert status not in ("Solved", "")
     expected = weigh("inverse_vol", values)
     np.testing.assert_array_equal(table["weight"], expected)
@@ -425,8 +425,8 @@ def test_returns_beyond_arithmetic_lead_to_equal_weights():
     values = returns(700, 4)
     values[10, 1] = 1e200
     table = build(performance(values))
-    rung, status, _ = taken(table)
-    assert rung == "equal_weight"
+    fallback, status, _ = taken(table)
+    assert fallback == "equal_weight"
     assert status != "Solved"
     np.testing.assert_array_equal(table["weight"], 0.25)
 

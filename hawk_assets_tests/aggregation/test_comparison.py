@@ -81,8 +81,8 @@ def test_an_objective_earns_what_its_stored_weights_would_have_earned(models, ob
     assert row.sharpe.value == pytest.approx(row.annualized_return / row.annualized_volatility)
     change = weights.diff().abs().sum(axis=1)[eligible]
     assert row.turnover == pytest.approx(change.mean() / 2 * 12, rel=1e-9)
-    rungs = table[table["month"].isin(eligible)].groupby("month")["rung"].first()
-    assert dict(row.months_per_rung) == rungs.value_counts().to_dict()
+    fallbacks = table[table["month"].isin(eligible)].groupby("month")["fallback"].first()
+    assert dict(row.months_per_fallback) == fallbacks.value_counts().to_dict()
 
 
 def test_differences_are_to_equal_weight(found):
@@ -108,7 +108,7 @@ def test_a_later_first_month_counts_later_days_of_the_same_walk(models, found):
     assert f"{later.first:%Y-%m}" == "2022-01"
     assert later.last == found.last
     assert later.sessions < found.sessions
-    months_counted = sum(row_of(later, "hrp").months_per_rung.values())
+    months_counted = sum(row_of(later, "hrp").months_per_fallback.values())
     assert months_counted == 24
 
 
@@ -133,8 +133,8 @@ def test_a_model_that_is_plainly_better_is_found(models):
 
 def test_a_month_in_which_all_lose_shows_as_what_stood_in():
     losing = record(drift=-2e-3)
-    rungs = row_of(run(losing), "max_sharpe").months_per_rung
-    assert "previous_weights" in rungs
+    fallbacks = row_of(run(losing), "max_sharpe").months_per_fallback
+    assert "previous_weights" in fallbacks
 
 
 def test_a_model_without_returns_for_a_while_is_cash(models):

@@ -60,7 +60,9 @@ def test_every_model_has_its_weight_its_reason_and_its_figures(desk: Desk) -> No
     assert [row["model"] for row in models] == sorted(model.name for model in MODELS)
     assert sum(row["weight"] for row in models) == pytest.approx(1.0)
     assert (combined["model"], combined["weight"]) == ("combined", None)
-    assert (book["objective"], book["rung"], book["status"]) == ("min_variance",) * 2 + ("Solved",)
+    assert (book["objective"], book["fallback"], book["status"]) == ("min_variance",) * 2 + (
+        "Solved",
+    )
     account = desk.tables()["combined_performance",]["portfolio_value"]
     assert combined["metrics"]["total_return"] == pytest.approx(account.iloc[-1] / 1e6 - 1)
     assert all(row["metrics"]["max_drawdown"] < 0 for row in book["models"])

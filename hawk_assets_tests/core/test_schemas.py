@@ -149,7 +149,7 @@ def test_a_report_released_before_the_day_it_reports_is_refused() -> None:
 
 DATES = {"date", "report_date", "release_date", "month", "as_of"}
 TEXTS = {"ticker", "contract", "model", "window", "metric"}
-TEXTS |= {"objective", "solver", "status", "rung", "reason"}
+TEXTS |= {"objective", "solver", "status", "fallback", "reason"}
 
 
 @pytest.mark.parametrize(

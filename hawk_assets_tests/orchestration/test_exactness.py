@@ -78,7 +78,7 @@ def refresh_session_by_session(
 
 def test_the_samples_exercise_what_they_are_for(whole: Tables) -> None:
     weights = whole["weights",]
-    assert (weights["rung"] == "min_variance").any()
+    assert (weights["fallback"] == "min_variance").any()
     assert weights["weight"].round(6).nunique() > 4
     for (kind, *_), table in whole.items():
         if kind == "insights":

@@ -160,10 +160,13 @@ def test_the_weights_say_how_they_were_found() -> None:
     how = {"objective": "min_variance", "solver": "clarabel", "status": "Solved"}
     frame = pd.DataFrame(
         [
-            {"month": MONTHS[0], "model": m, "weight": w, **how, "rung": "min_variance"}
+            {"month": MONTHS[0], "model": m, "weight": w, **how, "fallback": "min_variance"}
             for m, w in {"a": 1.3, "b": 0.0, "c": -0.3}.items()
         ]
-        + [{"month": MONTHS[1], "model": m, "weight": 0.0, **how, "rung": "cash"} for m in "abc"]
+        + [
+            {"month": MONTHS[1], "model": m, "weight": 0.0, **how, "fallback": "cash"}
+            for m in "abc"
+        ]
     )
     figures = describe(OUTPUTS["weights",], frame, MONTHS[:2])
     assert figures == {
@@ -172,14 +175,14 @@ def test_the_weights_say_how_they_were_found() -> None:
             "models_with_weight": 2,
             "largest_weight": 1.3,
             **how,
-            "rung": "min_variance",
+            "fallback": "min_variance",
         },
         MONTHS[1]: {
             "rows": 3,
             "models_with_weight": 0,
             "largest_weight": 0.0,
             **how,
-            "rung": "cash",
+            "fallback": "cash",
         },
     }
 

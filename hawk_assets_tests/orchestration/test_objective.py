@@ -52,7 +52,7 @@ def test_the_launchpad_overrides_the_objective_for_one_run(desk: Desk) -> None:
     assert set(usual["objective"]) == {"min_variance"}
     once = launch(desk, objective="inverse_vol")
     assert set(once["objective"]) == {"inverse_vol"}
-    assert set(once["rung"]) == {"equal_weight", "inverse_vol"}
+    assert set(once["fallback"]) == {"equal_weight", "inverse_vol"}
     assert not once["weight"].equals(usual["weight"])
     pd.testing.assert_frame_equal(launch(desk), usual)
 
@@ -151,7 +151,7 @@ def test_hawk_compare_is_also_for_programs(three_years: Path) -> None:
     # Decided at the first close of July, traded at the second, earning from the third.
     assert (found["first"], found["last"]) == ("2016-07-05", "2017-06-30")
     for row in found["rows"]:
-        assert sum(row["months_per_rung"].values()) == 12
+        assert sum(row["months_per_fallback"].values()) == 12
         assert row["sharpe"]["standard_error"] > 0
 
 

@@ -111,6 +111,47 @@ def test_what_is_read_is_what_was_written_in_every_bit(tables: Tables) -> None:
         np.testing.assert_array_equal(*bits)
 
 
+def weights_of(month: pd.Timestamp) -> pd.DataFrame:
+    """Weights of two models under today's column names."""
+    texts = {"objective": "hrp", "solver": "none", "status": "Solved", "fallback": f"{month:%m}"}
+    numbers = {"weight": [0.25, 0.75], "equal_weight": 0.5, "risk_parity": [0.4, 0.6]}
+    frame = pd.DataFrame({"month": month, "model": ["a", "b"], **numbers, **texts, "reason": ""})
+    return frame.astype({"month": "datetime64[ns]"})
+
+
+@pytest.mark.parametrize("old", ["none", "older half", "all"])
+def test_a_column_of_an_old_name_is_read_under_the_new_one(tables: Tables, old: str) -> None:
+    count = {"none": 0, "older half": 3, "all": 6}[old]
+    for i, month in enumerate(MONTHS):
+        frame = weights_of(month)
+        types = arrow_schema(schemas.WEIGHTS, frame.columns)
+        if i < count:
+            frame = frame.rename(columns={"fallback": "rung"})
+            types = pa.schema([f.with_name("rung") if f.name == "fallback" else f for f in types])
+        tables.write(("weights",), frame, MONTHS[i : i + 1], types, by="month")
+        file = (
+            pq.ParquetFile(tables.path(("weights",), month)) if "://" not in tables.root else None
+        )
+        assert file is None or ("rung" in file.schema_arrow.names) == (i < count)
+    written = pd.concat([weights_of(month) for month in MONTHS], ignore_index=True)
+    read = tables.read(("weights",), MONTHS)
+    pd.testing.assert_frame_equal(read, written, check_exact=True)
+    schemas.validate(schemas.WEIGHTS, read, "weights")
+    some = ["model", "fallback", "month"]
+    pd.testing.assert_frame_equal(tables.read(("weights",), MONTHS, some), written[some])
+    assert list(tables.read(("weights",), MONTHS, ["weight"]).columns) == ["weight"]
+    pd.testing.assert_frame_equal(tables.read(("weights",), MONTHS[:1]), weights_of(MONTHS[0]))
+
+
+def test_only_the_table_whose_column_is_renamed_is_read_under_the_new_name(
+    tables: Tables,
+) -> None:
+    frame = states().rename(columns={"spread": "rung"})
+    store(tables, frame)
+    pd.testing.assert_frame_equal(tables.read(KEY, MONTHS), frame, check_exact=True)
+    assert list(tables.read(KEY, MONTHS, ["rung"]).columns) == ["rung"]
+
+
 def test_rows_land_in_the_files_of_their_months_whatever_their_order(
     tables: Tables, place: Place
 ) -> None:

@@ -74,7 +74,7 @@ def _weights(
     weights = build_weights(
         performance, run.months, run.previous(output), parameters, families, solver
     )
-    unsolved = (weights["rung"] != weights["objective"]) & (weights["status"] != "no_record")
+    unsolved = (weights["fallback"] != weights["objective"]) & (weights["status"] != "no_record")
     fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(
         dg.AssetCheckResult(
@@ -83,7 +83,7 @@ def _weights(
             passed=fallbacks.empty,
             severity=dg.AssetCheckSeverity.WARN,
             description="; ".join(
-                f"{row.month:%Y-%m}: {row.rung} ({row.status})"
+                f"{row.month:%Y-%m}: {row.fallback} ({row.status})"
                 for row in fallbacks[-3:].itertuples()
             ),
             metadata={"months_not_solved": len(fallbacks)},

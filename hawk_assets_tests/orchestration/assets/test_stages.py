@@ -111,6 +111,6 @@ def test_a_month_before_any_record_is_no_unsolved_one(tmp_path: Path) -> None:
         assert desk.backfill(None, None, "performance") == {}
         (weights,) = runner.select(desk.pipeline.outputs, ["weights"])
         run = runner.run_stage(desk.pipeline, desk.instance, [weights], "2015-01-01", "2015-06-01")
-        rungs = desk.tables()["weights",]["rung"]
-    assert set(rungs) == {"equal_weight", "min_variance"}
+        fallbacks = desk.tables()["weights",]["fallback"]
+    assert set(fallbacks) == {"equal_weight", "min_variance"}
     assert run.warnings == []
