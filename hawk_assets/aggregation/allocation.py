@@ -38,7 +38,7 @@ def build_weights(
         of all
     :param families: the family of each model
     :param solve: the backend
-    :return: the WEIGHTS table, by month and model; ``status`` is Solved, no_record, or why the
+    :return: the ``weights`` table, by month and model; ``status`` is Solved, no_record, or why the
         objective was not solved, and the caps that gave way; ``fallback`` is the objective, or what
         replaces it, ``solver`` what solved it. Each of ``BENCHMARKS`` is a column of the weights it
         would have

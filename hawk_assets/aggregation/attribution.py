@@ -35,12 +35,12 @@ def attribute(
     weight and the sum of its parts' sizes; it is never positive. So each column adds up to the
     book's own: net weight, gross exposure and gross return.
 
-    :param weights: the WEIGHTS table of ``months`` and, where there is one, of the month before
+    :param weights: the ``weights`` table of ``months`` and, where there is one, of the month before
     :param insights: per model, date, ticker and weight of ``months`` and of the two months before
     :param market_data: date, ticker and close over the same span
     :param months: adjacent, ascending
     :param lag: sessions from the close a weight is decided on to the close it trades at
-    :return: the ATTRIBUTION table, by month, model and ticker, ``(netting)`` last; no
+    :return: the ``attribution`` table, by month, model and ticker, ``(netting)`` last; no
         rows for a month without sessions
     :raises MissingMonthError: a month without weights
     """

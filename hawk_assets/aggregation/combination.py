@@ -57,7 +57,7 @@ def combine_insights(
 
     See :func:`split_insights` for the arguments and for what a silent model counts.
 
-    :return: the COMBINED_INSIGHTS table, by date and ticker, with a row for each ticker that a
+    :return: the ``combined_insights`` table, by date and ticker, with a row for each ticker that a
         contributing model has one for, zeros included; and, by date and model, the ``age`` of a
         weighted model's insights where it is not 0: sessions since its last ones or, where it has
         none, since the session before the month before
@@ -91,7 +91,7 @@ def split_insights(
     month before, however much is passed, so that a month computed alone and the same month
     computed within a range are equal in every bit.
 
-    :param weights: the WEIGHTS table, with rows for each of ``months``
+    :param weights: the ``weights`` table, with rows for each of ``months``
     :param insights: per model, date, ticker and weight of ``months`` and of the month before each;
         rows dated on no session play no part
     :param sessions: the market's sessions over the same span, ascending

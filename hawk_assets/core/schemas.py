@@ -35,7 +35,7 @@ _FINITE = pa.Check(lambda column: np.isfinite(column) | column.isna(), error="mu
 POSITIONS = pyarrow.map_(pyarrow.string(), pyarrow.float64())
 """Ticker (or ``cash``) to dollars at the close, non-zero entries only."""
 
-MARKET_DATA = pa.DataFrameSchema(
+MARKET_DATA_SCHEMA = pa.DataFrameSchema(
     {
         "date": _DATE,
         "ticker": _TEXT,
@@ -61,7 +61,7 @@ MARKET_DATA = pa.DataFrameSchema(
 """One bar per session and ticker; prices adjusted, in the currency of the book; volume in shares.
 NaN is a hole: the bar is left out of every feature that reads the column."""
 
-COMMITMENTS_OF_TRADERS = pa.DataFrameSchema(
+COMMITMENTS_OF_TRADERS_SCHEMA = pa.DataFrameSchema(
     {
         "report_date": _DATE,
         "release_date": _DATE,
@@ -84,7 +84,7 @@ COMMITMENTS_OF_TRADERS = pa.DataFrameSchema(
 )
 """One weekly report per contract, in contracts; ``release_date`` is the day it became public."""
 
-MODEL_STATES = pa.DataFrameSchema(
+MODEL_STATES_SCHEMA = pa.DataFrameSchema(
     {
         "date": _DATE,
         "ticker": _TEXT,
@@ -98,10 +98,10 @@ MODEL_STATES = pa.DataFrameSchema(
 """One row per row of market data, with the model's features beside the columns named here;
 ``vol_63`` is a fraction per day. NaN is not ready, or a hole."""
 
-STATE_COLUMNS = tuple(MODEL_STATES.columns)
+STATE_COLUMNS = tuple(MODEL_STATES_SCHEMA.columns)
 """What the states of every model begin with; no feature may be called so."""
 
-INSIGHTS = pa.DataFrameSchema(
+INSIGHTS_SCHEMA = pa.DataFrameSchema(
     {
         "date": _DATE,
         "ticker": _TEXT,
@@ -115,7 +115,7 @@ INSIGHTS = pa.DataFrameSchema(
 )
 """A model's opinion and the fraction of its portfolio, at the close of ``date``."""
 
-RETURNS = (
+SIMULATION_COLUMNS = (
     "portfolio_value",
     "daily_return",
     "daily_log_return",
@@ -127,8 +127,12 @@ RETURNS = (
     "daily_commission_cost",
 )
 
-PERFORMANCE_TIMESERIES = pa.DataFrameSchema(
-    {"date": _DATE, **dict.fromkeys(RETURNS, pa.Column(float, _FINITE)), "positions": pa.Column()},
+PERFORMANCE_TIMESERIES_SCHEMA = pa.DataFrameSchema(
+    {
+        "date": _DATE,
+        **dict.fromkeys(SIMULATION_COLUMNS, pa.Column(float, _FINITE)),
+        "positions": pa.Column(),
+    },
     unique=["date"],
     strict=True,
     name="performance_timeseries",
@@ -136,7 +140,7 @@ PERFORMANCE_TIMESERIES = pa.DataFrameSchema(
 """One row per session: the simulator's own columns, and what is held at the close in dollars, from
 which the next month restarts exactly."""
 
-PERFORMANCE_METRICS = pa.DataFrameSchema(
+PERFORMANCE_METRICS_SCHEMA = pa.DataFrameSchema(
     {"model": _TEXT, "as_of": _DATE, "window": _TEXT, "metric": _TEXT, "value": _NUMBER},
     unique=["as_of", "window", "metric"],
     strict=True,
@@ -144,7 +148,7 @@ PERFORMANCE_METRICS = pa.DataFrameSchema(
 )
 """Figures of a window ending on the month's last session; a metric that is undefined is absent."""
 
-WEIGHTS = pa.DataFrameSchema(
+WEIGHTS_SCHEMA = pa.DataFrameSchema(
     {
         "month": _DATE,
         "model": _TEXT,
@@ -165,7 +169,7 @@ WEIGHTS = pa.DataFrameSchema(
 ``fallback`` is the objective, or what replaces it in a month in which it has no solution.
 ``equal_weight`` and ``risk_parity`` are the shares that these objectives would give."""
 
-COMBINED_INSIGHTS = pa.DataFrameSchema(
+COMBINED_INSIGHTS_SCHEMA = pa.DataFrameSchema(
     {"date": _DATE, "ticker": _TEXT, "weight": pa.Column(float, _FINITE)},
     unique=["date", "ticker"],
     strict=True,
@@ -173,7 +177,7 @@ COMBINED_INSIGHTS = pa.DataFrameSchema(
 )
 """The book: the sum over models of model weight times insight weight, at the close of ``date``."""
 
-ATTRIBUTION = pa.DataFrameSchema(
+ATTRIBUTION_SCHEMA = pa.DataFrameSchema(
     {
         "month": _DATE,
         "model": _TEXT,

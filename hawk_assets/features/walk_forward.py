@@ -20,6 +20,7 @@ from hawk_assets.core.model import Array, Bars, States, TradingModel
 from hawk_assets.features.indicators import ema, past_return, percent_b, recursive_warmup, rsi
 
 FEATURES = ("ret_1", "ret_5", "ret_21", "ret_63", "rsi", "ema_gap", "percent_b", "vol_21")
+Labels = NDArray[np.int8]
 Predict = Callable[[Array], Array]
 
 
@@ -53,7 +54,7 @@ class WalkForwardClassifier(TradingModel):
         return self.train + self.horizon + self.embargo + longest
 
     @abstractmethod
-    def fit(self, features: Array, rises: NDArray[np.int8], seed: int) -> Predict:
+    def fit(self, features: Array, rises: Labels, seed: int) -> Predict:
         """A fitted classifier.
 
         :param features: standardised, shape ``(n_rows, n_features)``

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hawk_assets.core.model import Array, Bars
-from hawk_assets.model_states.commitments_of_traders import Dates
+from hawk_assets.core.types import Array, Bars, Dates, Flags, Indices
 from hawk_assets.model_states.rounding import round_significant
 
 VOL_BARS = 63
@@ -46,9 +45,9 @@ class MarketBars:
         wanted = np.isin(dates.astype("datetime64[M]"), months.to_numpy().astype("datetime64[M]"))
         self._market_data, self._order = market_data, order
         self.dates: Dates = dates[order]
-        self.codes: NDArray[np.intp] = codes[order]
+        self.codes: Indices = codes[order]
         self.names = [str(ticker) for ticker in tickers]
-        self.wanted: NDArray[np.bool_] = wanted[order]
+        self.wanted: Flags = wanted[order]
         asked = np.flatnonzero(self.wanted)
         self.asked = asked[np.lexsort((self.codes[asked], self.dates[asked]))]
         """The rows asked for, by date and ticker."""
@@ -88,7 +87,7 @@ class MarketBars:
 class ValidBars:
     """The bars without a hole, each ticker's together; arrays are of shape ``(n_bars,)``."""
 
-    def __init__(self, market: MarketBars, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, market: MarketBars, mask: Flags) -> None:
         self._market, self.mask = market, mask
         self._whole = bool(mask.all())
         self.dates = self._of(market.dates)

@@ -10,9 +10,9 @@ from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
 from hawk_assets.core.sessions import months_covering
+from hawk_assets.core.types import Dates
 from hawk_assets.model_states.bars import VOL_BARS, MarketBars
 from hawk_assets.model_states.commitments_of_traders import (
-    Dates,
     Reports,
     months_of_reports,
     reports_of,

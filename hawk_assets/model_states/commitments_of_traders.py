@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from hawk_assets.core.model import Array
+from hawk_assets.core.types import Array, Dates, Indices
 from hawk_assets.model_states.cftc_codes import CONTRACTS
 
 NUMBERS = (
@@ -18,7 +17,6 @@ NUMBERS = (
 )
 _DAYS_PER_MONTH = 30
 _LONGEST_DELAY = 60
-Dates = np.ndarray[tuple[int], np.dtype[np.datetime64]]
 
 
 def months_of_reports(count: int) -> int:
@@ -59,7 +57,7 @@ class Reports:
             are fewer; ``report_age`` in days since the latest release, NaN where there is none
         """
         known = np.searchsorted(self.released, dates, side="left")
-        rows: NDArray[np.intp] = known[:, None] + np.arange(count)
+        rows: Indices = known[:, None] + np.arange(count)
         found = {
             name: np.concatenate([np.full(count, np.nan), values])[rows]
             for name, values in self.numbers.items()

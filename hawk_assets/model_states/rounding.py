@@ -1,7 +1,8 @@
 """Rounding to significant digits: a stored state does not carry the last bits of its cut."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hawk_assets.core.types import Array
 
 STATE_DIGITS = 10
 _LEAST = -330
@@ -9,9 +10,7 @@ with np.errstate(over="ignore", under="ignore"):
     _POWERS = 10.0 ** np.arange(_LEAST, 351, dtype=np.float64)
 
 
-def round_significant(
-    values: NDArray[np.float64], digits: int = STATE_DIGITS
-) -> NDArray[np.float64]:
+def round_significant(values: Array, digits: int = STATE_DIGITS) -> Array:
     """Round each number to ``digits`` significant decimal digits.
 
     :param values: any shape; zeros, NaN and infinities pass through

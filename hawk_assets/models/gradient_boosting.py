@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hawk_assets.core.model import Array
-from hawk_assets.features.walk_forward import Predict, WalkForwardClassifier
+from hawk_assets.features.walk_forward import Labels, Predict, WalkForwardClassifier
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class GradientBoosting(WalkForwardClassifier):
     def name(self) -> str:
         return f"gradient_boosting_{self.horizon}_{self.train}"
 
-    def fit(self, features: Array, rises: NDArray[np.int8], seed: int) -> Predict:
+    def fit(self, features: Array, rises: Labels, seed: int) -> Predict:
         from sklearn.ensemble import HistGradientBoostingClassifier
         from threadpoolctl import threadpool_limits
 

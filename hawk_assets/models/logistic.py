@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hawk_assets.core.model import Array
-from hawk_assets.features.walk_forward import Predict, WalkForwardClassifier
+from hawk_assets.features.walk_forward import Labels, Predict, WalkForwardClassifier
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Logistic(WalkForwardClassifier):
     def name(self) -> str:
         return f"logistic_{self.horizon}_{self.train}"
 
-    def fit(self, features: Array, rises: NDArray[np.int8], seed: int) -> Predict:
+    def fit(self, features: Array, rises: Labels, seed: int) -> Predict:
         from scipy.special import expit
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits

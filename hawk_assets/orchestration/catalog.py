@@ -91,7 +91,7 @@ def plan(
         Output(
             ("market_data",),
             "market_data",
-            schemas.MARKET_DATA,
+            schemas.MARKET_DATA_SCHEMA,
             "Adjusted daily open, high, low, close and volume per ticker, as the source gave them; "
             "NaN is a hole.",
             code=("hawk_assets.core.schemas",),
@@ -99,7 +99,7 @@ def plan(
         Output(
             ("commitments_of_traders",),
             "market_data",
-            schemas.COMMITMENTS_OF_TRADERS,
+            schemas.COMMITMENTS_OF_TRADERS_SCHEMA,
             "Weekly positions of commercial and other traders per futures contract, in the month "
             "of their release.",
             code=("hawk_assets.core.schemas",),
@@ -111,7 +111,7 @@ def plan(
             Output(
                 ("model_states", name),
                 "model_states",
-                schemas.MODEL_STATES,
+                schemas.MODEL_STATES_SCHEMA,
                 f"Features of {name} per session and ticker, from {states.bars_needed(model)} "
                 "earlier bars at most; 10 significant digits.",
                 (
@@ -133,7 +133,7 @@ def plan(
             Output(
                 ("insights", name),
                 "insights",
-                schemas.INSIGHTS,
+                schemas.INSIGHTS_SCHEMA,
                 f"Signals of {name} in [-1, 1] and the fractions of its portfolio, at the close.",
                 (Input(("model_states", name), -insights.months_needed(model)),),
                 ("hawk_assets.insights.builder", *own),
@@ -153,7 +153,7 @@ def plan(
         Output(
             ("weights",),
             "weights",
-            schemas.WEIGHTS,
+            schemas.WEIGHTS_SCHEMA,
             "The share of each model in the book for the month, from the performance of the "
             f"{aggregation.window_months} months before it.",
             (
@@ -175,7 +175,7 @@ def plan(
         Output(
             ("combined_insights",),
             "combined_insights",
-            schemas.COMBINED_INSIGHTS,
+            schemas.COMBINED_INSIGHTS_SCHEMA,
             "The book: model weights times insights, summed per session and ticker. Its last "
             "session is the target to trade next.",
             (
@@ -190,7 +190,7 @@ def plan(
         Output(
             ("attribution",),
             "combined_insights",
-            schemas.ATTRIBUTION,
+            schemas.ATTRIBUTION_SCHEMA,
             "What each model put into the book's weight and gross return, per ticker, and what "
             "opposite opinions net out.",
             (
@@ -228,7 +228,7 @@ def _performance(
     yield Output(
         timeseries,
         stage,
-        schemas.PERFORMANCE_TIMESERIES,
+        schemas.PERFORMANCE_TIMESERIES_SCHEMA,
         f"Simulated account of {name}: value, return, drawdown, costs and positions per session, "
         f"trading {simulation.execution_lag} session after the insight.",
         (Input(book, -1), Input(("market_data",), -1), Input(timeseries, -1, -1)),
@@ -239,7 +239,7 @@ def _performance(
     yield Output(
         metrics,
         stage,
-        schemas.PERFORMANCE_METRICS,
+        schemas.PERFORMANCE_METRICS_SCHEMA,
         f"Figures of {name} at the end of the month: 1, 12 and 36 months, and since the start.",
         (Input(timeseries, 1 - METRICS_MONTHS), Input(metrics, -1, -1)),
         ("hawk_assets.simulation.metrics",),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.core.errors import SimulationError
-from hawk_assets.core.schemas import RETURNS
+from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.simulation.parameters import SimulationParameters
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def run(
     :param weights: complete target portfolios as fractions of the book's value, shape
         ``(n_events, n_held)``, finite; each traded at the close of its date, a session
     :param parameters: money and costs; the lag is not applied here
-    :return: the engine's results (columns ``RETURNS``) and the dollars held at each close (the
-        weights' tickers, sorted, and ``cash``), both indexed by session from the first event on
+    :return: the engine's results (columns ``SIMULATION_COLUMNS``) and the dollars held at each
+        close (the weights' tickers, sorted, and ``cash``), both indexed by session from the first
+        event on
     :raises SimulationError: input the engine cannot be trusted with, a crash of the engine, or a
         book that is worth nothing
     """
@@ -52,7 +53,7 @@ def run(
             f"{name}: bankrupt on {results.index[row]:%Y-%m-%d}, the book is worth "
             f"{value[row]:,.2f}; lower the leverage of its weights or correct the price of that day"
         )
-    return results[list(RETURNS)], positions
+    return results[list(SIMULATION_COLUMNS)], positions
 
 
 def _check(name: str, prices: pd.DataFrame, weights: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.core.errors import DataError, MissingMonthError, SimulationError
-from hawk_assets.core.schemas import RETURNS
+from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.core.sessions import shift
 from hawk_assets.simulation import engine
 from hawk_assets.simulation.parameters import SimulationParameters
@@ -81,7 +81,9 @@ def simulate(
     sessions = pd.DatetimeIndex(closes.index)
     first = int(sessions.searchsorted(months[0]))
     if first == len(sessions):
-        return _table(pd.DataFrame(index=sessions[:0], columns=RETURNS, dtype=float), closes[:0])
+        return _table(
+            pd.DataFrame(index=sessions[:0], columns=SIMULATION_COLUMNS, dtype=float), closes[:0]
+        )
     events, _ = to_sessions(
         _wide(insights, "weight", absent=0.0), sessions, parameters.execution_lag
     )

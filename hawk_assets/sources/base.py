@@ -31,14 +31,14 @@ class MarketDataSource(Protocol):
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         """The bars dated within ``[start, end)``.
 
-        :return: the columns of ``MARKET_DATA``, by date and ticker; NaN is a hole
+        :return: the columns of market_data, by date and ticker; NaN is a hole
         :raises DataError: names the file, ticker, date and remedy
         """
 
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         """The reports released within ``[start, end)``.
 
-        :return: the columns of ``COMMITMENTS_OF_TRADERS``, by release date and contract; no rows
+        :return: the columns of commitments_of_traders, by release date and contract; no rows
             where the source has none
         """
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hawk_assets.core.errors import DataError
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.core.sessions import month_starts, shift
 from hawk_assets.sources.base import MarketDataSource, Poll, empty_table
 from hawk_assets.sources.queries import Columns, TableName
@@ -39,7 +39,7 @@ _RELEASED_WITHIN = 100
 class BigQueryTables(MarketDataSource):
     """Bars, and reports where there are any, in a table or view each.
 
-    They have the columns of ``MARKET_DATA`` or ``COMMITMENTS_OF_TRADERS`` by name; others are not
+    They have the columns of market_data or commitments_of_traders by name; others are not
     read. Days have type DATE: which day a TIMESTAMP falls on depends on a time zone, and that is
     for a view to say. Numbers are FLOAT64, INT64, NUMERIC or BIGNUMERIC; a NULL or NaN is a hole.
     Reports without ``release_date`` get the calendar's (:mod:`hawk_assets.sources.release`). A row
@@ -69,7 +69,7 @@ class BigQueryTables(MarketDataSource):
 
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         if self._released is None:
-            return empty_table(COMMITMENTS_OF_TRADERS)
+            return empty_table(COMMITMENTS_OF_TRADERS_SCHEMA)
         order = ["release_date", "contract", "report_date"]
         reports = self._fetch(self._released, start, end, order)
         within = (reports["release_date"] >= start) & (reports["release_date"] < end)
@@ -90,18 +90,20 @@ class BigQueryTables(MarketDataSource):
 
     @cached_property
     def _bars(self) -> Columns:
-        return Columns(self.prices, MARKET_DATA, tuple(MARKET_DATA.columns), "date")
+        return Columns(self.prices, MARKET_DATA_SCHEMA, tuple(MARKET_DATA_SCHEMA.columns), "date")
 
     @cached_property
     def _released(self) -> Columns | None:
         """The reports by release; by report where the table does not state the release."""
         if self.reports is None:
             return None
-        names = tuple(COMMITMENTS_OF_TRADERS.columns)
+        names = tuple(COMMITMENTS_OF_TRADERS_SCHEMA.columns)
         if "release_date" in self._warehouse.columns_of(self.reports, POLL_SECONDS):
-            return Columns(self.reports, COMMITMENTS_OF_TRADERS, names, "release_date")
+            return Columns(self.reports, COMMITMENTS_OF_TRADERS_SCHEMA, names, "release_date")
         names = tuple(name for name in names if name != "release_date")
-        return Columns(self.reports, COMMITMENTS_OF_TRADERS, names, "report_date", _RELEASED_WITHIN)
+        return Columns(
+            self.reports, COMMITMENTS_OF_TRADERS_SCHEMA, names, "report_date", _RELEASED_WITHIN
+        )
 
     def _fetch(
         self, columns: Columns, start: pd.Timestamp, end: pd.Timestamp, order: list[str]
@@ -121,7 +123,7 @@ class BigQueryTables(MarketDataSource):
         span = months.min(), shift(months.max(), 1)
         days = self._warehouse.ask(query, asked, *span, seconds).to_pandas()
         days["day"] = days["day"].astype("datetime64[ns]")
-        bars = days["of"] == MARKET_DATA.name
+        bars = days["of"] == MARKET_DATA_SCHEMA.name
         latest = days.loc[bars, "day"].max()
         if self._released and self._released.day == "report_date":
             days.loc[~bars, "day"] = release_dates(pd.DatetimeIndex(days.loc[~bars, "day"]))

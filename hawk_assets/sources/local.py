@@ -20,7 +20,7 @@ import pyarrow.dataset as ds
 from pyarrow.fs import LocalFileSystem
 
 from hawk_assets.core.errors import DataError
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.sources.base import MarketDataSource, empty_table
 from hawk_assets.sources.release import release_dates
 
@@ -55,9 +55,9 @@ class _Layout:
         return [name for name in self.schema.columns if name in names]
 
 
-_BARS = _Layout(MARKET_DATA, "HAWK_MARKET_DATA", "prices", ("date", "ticker"))
+_BARS = _Layout(MARKET_DATA_SCHEMA, "HAWK_MARKET_DATA", "prices", ("date", "ticker"))
 _REPORTS = _Layout(
-    COMMITMENTS_OF_TRADERS,
+    COMMITMENTS_OF_TRADERS_SCHEMA,
     "HAWK_COMMITMENTS",
     "reports",
     ("report_date", "contract"),
@@ -69,7 +69,7 @@ _REPORTS = _Layout(
 class LocalFiles(MarketDataSource):
     """Bars, and reports where there are any, in Parquet or CSV files, mixed as they come.
 
-    Each file has the columns of ``MARKET_DATA`` or ``COMMITMENTS_OF_TRADERS`` by name, in any
+    Each file has the columns of market_data or commitments_of_traders by name, in any
     order; others are ignored. A date is a date, or a timestamp or ISO text at midnight of its own
     time zone. Numbers may be integers; a NaN, a null or an empty CSV field is a hole. A file of
     reports without ``release_date`` gets the calendar's (:mod:`hawk_assets.sources.release`).
@@ -94,7 +94,7 @@ class LocalFiles(MarketDataSource):
 
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         if self.commitments is None:
-            return empty_table(COMMITMENTS_OF_TRADERS)
+            return empty_table(COMMITMENTS_OF_TRADERS_SCHEMA)
         # Read whole, since a release need not be stated; reports of decades are a few megabytes.
         parts = {path: _read_reports(path) for path in _files(self.commitments, _REPORTS)}
         order = ["release_date", "contract", "report_date"]

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.core.sessions import BARS_PER_YEAR
+from hawk_assets.core.types import Array
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.release import release_dates
 
@@ -46,8 +46,6 @@ _PULL_MEMORY = 0.9
 _GARCH_NEWS, _GARCH_MEMORY = 0.06, 0.92
 _TAIL = 6.0
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class SampleMarket(MarketDataSource):
@@ -71,11 +69,11 @@ class SampleMarket(MarketDataSource):
 
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         bars = _between(self._history().bars, "date", start, end)
-        return validate(MARKET_DATA, bars, self.description)
+        return validate(MARKET_DATA_SCHEMA, bars, self.description)
 
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         reports = _between(self._history().reports, "release_date", start, end)
-        return validate(COMMITMENTS_OF_TRADERS, reports, self.description)
+        return validate(COMMITMENTS_OF_TRADERS_SCHEMA, reports, self.description)
 
     def _history(self) -> "_History":
         return _generate(self.start, today() if self.end is None else self.end, self.seed)
@@ -181,7 +179,7 @@ def _bars(
 
     :param path: log close, ``(n_days, n_tickers)``
     :param vol: volatility of the day's log return, the same shape
-    :return: the columns of ``MARKET_DATA`` from ``start`` on, by date and ticker
+    :return: the columns of market_data from ``start`` on, by date and ticker
     """
     gap, up, down, activity = np.moveaxis(shapes.standard_normal((*path.shape, 4)), 2, 0)
     close = np.maximum(np.round(np.exp(path), 4), _TICK)
@@ -226,7 +224,7 @@ def _reports(
 
     As of Tuesday (Monday where Tuesday is a holiday), released when the CFTC released its own.
 
-    :return: the columns of ``COMMITMENTS_OF_TRADERS``, by release date, contract and report date
+    :return: the columns of commitments_of_traders, by release date, contract and report date
     """
     last = days[-1] if len(days) else since
     tuesdays = pd.date_range(since, last, freq="W-TUE")

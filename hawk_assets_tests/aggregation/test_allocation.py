@@ -9,7 +9,7 @@ from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.schemas import WEIGHTS, validate
+from hawk_assets.core.schemas import WEIGHTS_SCHEMA, validate
 from hawk_assets_tests.aggregation.samples import answer, months, performance, returns, task
 
 PARAMETERS = AggregationParameters("max_sharpe")
@@ -20,8 +20,8 @@ WINDOW = "2021-01-01"
 def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS, families=None):
     families = families or {name: name for name in record}
     table = build_weights(record, wanted, previous, parameters, families, clarabel_solver.solve)
-    validate(WEIGHTS, table, "weights")
-    assert list(table.columns) == list(WEIGHTS.columns)
+    validate(WEIGHTS_SCHEMA, table, "weights")
+    assert list(table.columns) == list(WEIGHTS_SCHEMA.columns)
     assert list(table.index) == list(range(len(wanted) * len(record)))
     assert table["month"].tolist() == [m for m in wanted for _ in record]
     assert table["model"].tolist() == sorted(record) * len(wanted)

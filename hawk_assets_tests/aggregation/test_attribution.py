@@ -6,7 +6,7 @@ from hawk_assets.aggregation.attribution import NETTING, attribute
 from hawk_assets.aggregation.combination import combine_insights, split_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.schemas import ATTRIBUTION, validate
+from hawk_assets.core.schemas import ATTRIBUTION_SCHEMA, validate
 from hawk_assets.core.sessions import in_months, month_starts, shift
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
@@ -67,7 +67,7 @@ def test_the_parts_add_up_to_the_book_with_a_residual_below_1e_15(seed):
 def test_each_line_equals_a_loop_over_sessions(lag):
     weights, insights, market_data, wanted = steady_case()
     found = attribute(weights, insights, market_data, wanted, lag, PARAMETERS)
-    validate(ATTRIBUTION, found, "attribution")
+    validate(ATTRIBUTION_SCHEMA, found, "attribution")
     close = market_data.pivot(index="date", columns="ticker", values="close").ffill()
     said = {
         m: f.pivot(index="date", columns="ticker", values="weight") for m, f in insights.items()
@@ -186,5 +186,5 @@ def test_a_month_without_sessions_has_no_rows():
     empty = months("2024-04-01")
     weights = pd.concat([weights, share_table(empty, a=1.0)])
     found = attribute(weights, insights, market_data, empty, 1, PARAMETERS)
-    validate(ATTRIBUTION, found, "attribution")
+    validate(ATTRIBUTION_SCHEMA, found, "attribution")
     assert found.empty

@@ -5,7 +5,7 @@ import pytest
 from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.schemas import COMBINED_INSIGHTS, validate
+from hawk_assets.core.schemas import COMBINED_INSIGHTS_SCHEMA, validate
 from hawk_assets.core.sessions import in_months
 from hawk_assets_tests.aggregation.samples import months
 
@@ -83,7 +83,7 @@ def test_the_book_and_the_ages_equal_a_loop_over_days_models_and_tickers(seed, h
     parameters = AggregationParameters(hold_sessions=hold)
     book, ages = combine_insights(*case, parameters)
     expected_book, expected_ages = brute_force(*case, hold)
-    validate(COMBINED_INSIGHTS, book, "combined_insights")
+    validate(COMBINED_INSIGHTS_SCHEMA, book, "combined_insights")
     pd.testing.assert_frame_equal(book, expected_book, check_exact=True)
     pd.testing.assert_frame_equal(ages, expected_ages, check_exact=True)
     assert len(book) > 200
@@ -243,11 +243,11 @@ def test_a_weighted_model_without_insights_is_cash_and_old():
 def test_sessions_without_any_contribution_have_no_rows_but_typed_columns():
     weights = share_table(FEBRUARY, none=1.0)
     book, ages = combine_insights(weights, {"none": pd.DataFrame()}, SESSIONS, FEBRUARY, PARAMETERS)
-    validate(COMBINED_INSIGHTS, book, "combined_insights")
+    validate(COMBINED_INSIGHTS_SCHEMA, book, "combined_insights")
     assert book.empty
     assert len(ages) == 21
     book, ages = combine_insights(weights, {}, SESSIONS[:0], FEBRUARY, PARAMETERS)
-    validate(COMBINED_INSIGHTS, book, "combined_insights")
+    validate(COMBINED_INSIGHTS_SCHEMA, book, "combined_insights")
     assert ages.dtypes.astype(str).to_dict() == {
         "date": "datetime64[ns]",
         "model": "object",

@@ -22,15 +22,15 @@ def test_a_valid_table_comes_back_with_the_schema_first_and_a_fresh_index(
     bars: pd.DataFrame,
 ) -> None:
     shuffled = bars[bars.columns[::-1]].sample(frac=1.0, random_state=1)
-    table = validate(schemas.MARKET_DATA, shuffled, "bars.csv")
+    table = validate(schemas.MARKET_DATA_SCHEMA, shuffled, "bars.csv")
     assert list(table) == ["date", "ticker", "open", "high", "low", "close", "volume"]
     assert list(table.index) == list(range(8))
 
 
 def test_holes_and_an_empty_table_are_valid(bars: pd.DataFrame) -> None:
     bars.loc[3, ["open", "high", "low", "close", "volume"]] = np.nan
-    assert validate(schemas.MARKET_DATA, bars, "bars.csv")["close"].isna().sum() == 1
-    assert validate(schemas.MARKET_DATA, bars[:0], "bars.csv").empty
+    assert validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")["close"].isna().sum() == 1
+    assert validate(schemas.MARKET_DATA_SCHEMA, bars[:0], "bars.csv").empty
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_bad_row_is_named_with_place_ticker_date_and_reason(
 ) -> None:
     bars.loc[row, column] = value
     with pytest.raises(DataError) as error:
-        validate(schemas.MARKET_DATA, bars, "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")
     assert str(error.value).startswith("bars.csv: ")
     assert message in str(error.value)
 
@@ -60,7 +60,7 @@ def test_a_bad_row_is_named_with_place_ticker_date_and_reason(
 def test_the_number_of_bad_rows_is_told(bars: pd.DataFrame) -> None:
     bars.loc[[1, 2, 6], "low"] = -1.0
     with pytest.raises(DataError, match=r"A on 2015-01-02: .*\(3 rows in all\)"):
-        validate(schemas.MARKET_DATA, bars, "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")
 
 
 @pytest.mark.parametrize(
@@ -81,29 +81,29 @@ def test_a_column_of_another_type_is_named_even_where_rows_are_bad_too(
     else:
         bars[column] = bars[column].astype(kind)
     with pytest.raises(DataError) as error:
-        validate(schemas.MARKET_DATA, bars, "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")
     assert message in str(error.value)
 
 
 def test_a_ticker_that_is_a_number_is_refused(bars: pd.DataFrame) -> None:
     bars.loc[2, "ticker"] = 600519
     with pytest.raises(DataError, match="on 2015-01-05: ticker 600519: must be text"):
-        validate(schemas.MARKET_DATA, bars, "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")
 
 
 def test_missing_columns_are_named_with_what_was_found(bars: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"bars\.csv: column high, close is missing; .*found date,"):
-        validate(schemas.MARKET_DATA, bars.drop(columns=["high", "close"]), "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars.drop(columns=["high", "close"]), "bars.csv")
 
 
 def test_a_column_too_many_is_named(bars: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="unexpected column 'adjusted'"):
-        validate(schemas.MARKET_DATA, bars.assign(adjusted=1.0), "bars.csv")
+        validate(schemas.MARKET_DATA_SCHEMA, bars.assign(adjusted=1.0), "bars.csv")
 
 
 def test_states_may_have_features_beside_the_columns_named(bars: pd.DataFrame) -> None:
     states = bars[["date", "ticker", "close"]].assign(rsi=50.0, vol_63=0.01)
-    assert list(validate(schemas.MODEL_STATES, states, "states")) == [
+    assert list(validate(schemas.MODEL_STATES_SCHEMA, states, "states")) == [
         "date",
         "ticker",
         "close",
@@ -111,7 +111,7 @@ def test_states_may_have_features_beside_the_columns_named(bars: pd.DataFrame) -
         "rsi",
     ]
     with pytest.raises(DataError, match=r"vol_63 -0.01: must not be negative"):
-        validate(schemas.MODEL_STATES, states.assign(vol_63=-0.01), "states")
+        validate(schemas.MODEL_STATES_SCHEMA, states.assign(vol_63=-0.01), "states")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_insight_out_of_bounds_is_refused(
     insights = bars[["date", "ticker"]].assign(model="ema", signal=0.5, weight=0.05)
     insights.loc[5, column] = value
     with pytest.raises(DataError) as error:
-        validate(schemas.INSIGHTS, insights, "insights")
+        validate(schemas.INSIGHTS_SCHEMA, insights, "insights")
     assert f"insights: B on 2015-01-02: {message} (1 row in all)" in str(error.value)
 
 
@@ -142,9 +142,9 @@ def test_a_report_released_before_the_day_it_reports_is_refused() -> None:
             **dict.fromkeys([*counts, "open_interest"], 1.0),
         }
     )
-    assert len(validate(schemas.COMMITMENTS_OF_TRADERS, reports[:1], "reports")) == 1
+    assert len(validate(schemas.COMMITMENTS_OF_TRADERS_SCHEMA, reports[:1], "reports")) == 1
     with pytest.raises(DataError, match="088691 on 2020-01-14: released on or before the day"):
-        validate(schemas.COMMITMENTS_OF_TRADERS, reports, "reports")
+        validate(schemas.COMMITMENTS_OF_TRADERS_SCHEMA, reports, "reports")
 
 
 DATES = {"date", "report_date", "release_date", "month", "as_of"}
@@ -172,7 +172,7 @@ def test_an_empty_month_keeps_its_types_on_disk(schema: pa.DataFrameSchema) -> N
 
 
 def test_positions_survive_the_disk_types() -> None:
-    kinds = arrow_schema(schemas.PERFORMANCE_TIMESERIES, ["date", "positions"])
+    kinds = arrow_schema(schemas.PERFORMANCE_TIMESERIES_SCHEMA, ["date", "positions"])
     frame = pd.DataFrame(
         {
             "date": pd.to_datetime(["2020-01-02", "2020-01-03"]),

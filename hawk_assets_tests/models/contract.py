@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.core.model import Array, Bars, TradingModel
-from hawk_assets.core.schemas import INSIGHTS, MARKET_DATA, MODEL_STATES, STATE_COLUMNS, validate
+from hawk_assets.core.schemas import (
+    INSIGHTS_SCHEMA,
+    MARKET_DATA_SCHEMA,
+    MODEL_STATES_SCHEMA,
+    STATE_COLUMNS,
+    validate,
+)
 from hawk_assets.core.sessions import in_months, month_starts, sessions_of, shift
 from hawk_assets.insights import builder as insights_stage
 from hawk_assets.insights.builder import HOLD_SESSIONS, build_insights
@@ -28,7 +34,7 @@ from hawk_assets.model_states.rounding import round_significant
 from hawk_assets_tests.markets import PRICES, weekly_reports
 
 KEYS = ["date", "ticker"]
-MARKET_NUMBERS = [column for column in MARKET_DATA.columns if column not in KEYS]
+MARKET_NUMBERS = [column for column in MARKET_DATA_SCHEMA.columns if column not in KEYS]
 TOLERANCE = 1e-9
 SIGNAL_TOLERANCE = 1e-6
 
@@ -199,8 +205,8 @@ def check_identity(model: TradingModel, market_data: pd.DataFrame) -> None:
 def check_range(model: TradingModel, market_data: pd.DataFrame) -> None:
     """States of the shape of the market, finite or NaN; insights bounded, without NaN."""
     states, insights = whole(model, market_data)
-    validate(MODEL_STATES, states, f"{model.name} states")
-    validate(INSIGHTS, insights, f"{model.name} insights")
+    validate(MODEL_STATES_SCHEMA, states, f"{model.name} states")
+    validate(INSIGHTS_SCHEMA, insights, f"{model.name} insights")
     _check_shape(model, market_data, states, insights)
     assert (insights["signal"] != 0).any(), f"{model.name}: never has an opinion in this market"
 

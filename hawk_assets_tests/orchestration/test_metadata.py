@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.core.schemas import RETURNS
+from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.catalog import Output, plan
 from hawk_assets.orchestration.metadata import Figures, attach, describe
@@ -43,7 +43,7 @@ def insights(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def timeseries(rng: np.random.Generator) -> pd.DataFrame:
-    frame = pd.DataFrame({"date": SESSIONS, **dict.fromkeys(RETURNS, 0.0)})
+    frame = pd.DataFrame({"date": SESSIONS, **dict.fromkeys(SIMULATION_COLUMNS, 0.0)})
     frame["daily_return"] = rng.normal(0, 0.01, len(frame))
     frame["portfolio_value"] = 1e6 * (1 + frame["daily_return"]).cumprod()
     frame["drawdown"] = frame["portfolio_value"] / frame["portfolio_value"].cummax() - 1

@@ -17,7 +17,7 @@ from hawk_assets.cli import cli
 from hawk_assets.commands import backfill as runner
 from hawk_assets.commands.compare import compare_objectives
 from hawk_assets.core.errors import MissingMonthError, SettingsError
-from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES, arrow_schema
+from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES_SCHEMA, arrow_schema
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.storage.tables import Tables
@@ -76,7 +76,7 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
         key = ("performance_timeseries", model.name)
         months = tables.months(key)
         frame = tables.read(key, months).assign(daily_return=1e-4)
-        schema = arrow_schema(PERFORMANCE_TIMESERIES, frame.columns)
+        schema = arrow_schema(PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
         tables.write(key, frame, months, schema)
     pipeline = build_pipeline(
         settings=replace(desk.settings, storage=str(storage)),
@@ -124,7 +124,7 @@ def three_years(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in list(discover())[:2]:
         frame = pd.concat([template] * len(dates), ignore_index=True)
         frame = frame.assign(date=dates, daily_return=rng.normal(3e-4, 0.01, len(dates)))
-        schema = arrow_schema(PERFORMANCE_TIMESERIES, frame.columns)
+        schema = arrow_schema(PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
         tables.write(("performance_timeseries", name), frame, months, schema)
     monkeypatch.setenv("HAWK_STORAGE", tables.root)
     monkeypatch.setenv("HAWK_START", "2015-01-01")

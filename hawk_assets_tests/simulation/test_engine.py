@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from hawk_assets.core.errors import SimulationError
-from hawk_assets.core.schemas import RETURNS
+from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.simulation import engine
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets_tests.simulation import oracle
@@ -47,10 +47,12 @@ def test_every_column_agrees_with_an_independent_simulator(seed, slippage_bps, f
         ),
         parameters,
     ).set_index("date")
-    scale = [parameters.initial_value if c in IN_DOLLARS else 1.0 for c in RETURNS]
-    assert list(results.columns) == list(RETURNS)
+    scale = [parameters.initial_value if c in IN_DOLLARS else 1.0 for c in SIMULATION_COLUMNS]
+    assert list(results.columns) == list(SIMULATION_COLUMNS)
     np.testing.assert_array_equal(results.index, expected.index)
-    np.testing.assert_allclose(results / scale, expected[list(RETURNS)] / scale, atol=1e-10)
+    np.testing.assert_allclose(
+        results / scale, expected[list(SIMULATION_COLUMNS)] / scale, atol=1e-10
+    )
     held = pd.DataFrame(list(expected["positions"]), expected.index).reindex(
         columns=positions.columns
     )

@@ -8,7 +8,7 @@ import pytest
 from hawk_backtester import HawkBacktester
 
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.schemas import PERFORMANCE_METRICS, validate
+from hawk_assets.core.schemas import PERFORMANCE_METRICS_SCHEMA, validate
 from hawk_assets.core.sessions import in_months, shift
 from hawk_assets.simulation.metrics import RUNNING, SINCE_START, WINDOWS, build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
@@ -230,7 +230,7 @@ def test_one_session_has_a_return_but_no_volatility():
 
 def test_the_table_obeys_its_schema_also_when_empty(record):
     metrics = build_metrics("book", record, months_of(record), None)
-    pd.testing.assert_frame_equal(validate(PERFORMANCE_METRICS, metrics, "here"), metrics)
+    pd.testing.assert_frame_equal(validate(PERFORMANCE_METRICS_SCHEMA, metrics, "here"), metrics)
     later = pd.DatetimeIndex(["2031-05-01"])
     previous = metrics[metrics["as_of"] == metrics["as_of"].iloc[-1]]
     for rows, last in [(record, previous), (record[:0], None)]:

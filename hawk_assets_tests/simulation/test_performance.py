@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 
 from hawk_assets.core.errors import DataError, MissingMonthError, SimulationError
-from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES, POSITIONS, RETURNS, validate
+from hawk_assets.core.schemas import (
+    PERFORMANCE_TIMESERIES_SCHEMA,
+    POSITIONS,
+    SIMULATION_COLUMNS,
+    validate,
+)
 from hawk_assets.core.sessions import in_months, sessions_of
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import pending_target, simulate, to_sessions
@@ -27,7 +32,7 @@ COSTS = [
 def assert_same(actual, expected, initial_value=1e6, atol=1e-9):
     """Equal to 1e-9: dollars relative to the start capital, everything else as it is."""
     np.testing.assert_array_equal(actual["date"], expected["date"])
-    for column in RETURNS:
+    for column in SIMULATION_COLUMNS:
         unit = initial_value if column in IN_DOLLARS else 1.0
         np.testing.assert_allclose(
             actual[column] / unit, expected[column] / unit, atol=atol, rtol=0, err_msg=column
@@ -118,7 +123,7 @@ def test_the_table_obeys_its_schema():
     market_data = random_market(rng, n_sessions=40, n_tickers=3)
     insights = random_insights(rng, market_data, gross=1.0)
     table = simulate("book", insights, market_data, months_of(market_data), None, COSTS[1])
-    pd.testing.assert_frame_equal(validate(PERFORMANCE_TIMESERIES, table, "here"), table)
+    pd.testing.assert_frame_equal(validate(PERFORMANCE_TIMESERIES_SCHEMA, table, "here"), table)
     assert table["positions"].dtype == pd.ArrowDtype(POSITIONS)
     assert table["date"].tolist() == sessions_of(market_data["date"]).tolist()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.sources.base import MarketDataSource, empty_table
 
 MONTHS = pd.date_range("2020-01-01", periods=4, freq="MS")
@@ -39,10 +39,10 @@ def held() -> Held:
             "report_date": pd.to_datetime(["2020-01-28", "2020-04-14"]),
             "release_date": pd.to_datetime(["2020-02-03", "2020-04-17"]),
             "contract": "A",
-            **dict.fromkeys(list(COMMITMENTS_OF_TRADERS.columns)[3:], 5.0),
+            **dict.fromkeys(list(COMMITMENTS_OF_TRADERS_SCHEMA.columns)[3:], 5.0),
         }
     )
-    return Held(bars[list(MARKET_DATA.columns)], reports)
+    return Held(bars[list(MARKET_DATA_SCHEMA.columns)], reports)
 
 
 def changed(before: Held, after: Held) -> list[str]:
@@ -124,6 +124,8 @@ def test_the_bits_in_which_a_file_wrote_a_hole_or_a_zero_do_not_count() -> None:
     assert changed(plain, odd) == []
 
 
-@pytest.mark.parametrize("schema", [MARKET_DATA, COMMITMENTS_OF_TRADERS], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "schema", [MARKET_DATA_SCHEMA, COMMITMENTS_OF_TRADERS_SCHEMA], ids=lambda s: s.name
+)
 def test_an_empty_table_keeps_its_schema(schema) -> None:  # type: ignore[no-untyped-def]
     assert list(validate(schema, empty_table(schema), "nothing").columns) == list(schema.columns)

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from hawk_assets.core.errors import DataError
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.sources.local import LocalFiles
 from hawk_assets.sources.sample import SampleMarket
 
 JAN, FEB, MAR, APR = pd.date_range("2020-01-01", periods=4, freq="MS")
 MONTHS = pd.DatetimeIndex([JAN, FEB, MAR])
-COLUMNS = list(MARKET_DATA.columns)
+COLUMNS = list(MARKET_DATA_SCHEMA.columns)
 NEXT_YEAR = pd.Timestamp("2021-01-01")
-REPORT_COLUMNS = list(COMMITMENTS_OF_TRADERS.columns)
+REPORT_COLUMNS = list(COMMITMENTS_OF_TRADERS_SCHEMA.columns)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_folder_is_read_without_its_hidden_files_and_folders(tmp_path: Path) -
 
 def test_a_month_that_no_file_holds_is_empty_and_typed(tmp_path: Path) -> None:
     source = LocalFiles(str(write(tmp_path / "prices.parquet", three_bars())))
-    validate(MARKET_DATA, source.fetch_market_data(FEB, MAR), "no rows")
+    validate(MARKET_DATA_SCHEMA, source.fetch_market_data(FEB, MAR), "no rows")
     assert source.fetch_market_data(FEB, MAR).empty
     assert list(source.versions(MONTHS)) == [JAN]
 
@@ -139,7 +139,7 @@ def test_without_files_of_reports_there_are_none(tmp_path: Path) -> None:
     source = LocalFiles(str(tmp_path))
     reports = source.fetch_commitments_of_traders(JAN, APR)
     assert reports.empty
-    assert list(validate(COMMITMENTS_OF_TRADERS, reports, "no rows")) == REPORT_COLUMNS
+    assert list(validate(COMMITMENTS_OF_TRADERS_SCHEMA, reports, "no rows")) == REPORT_COLUMNS
     assert source.description == str(tmp_path)
 
 
@@ -517,7 +517,7 @@ def test_every_layout_gives_the_same_reports_by_release(tmp_path: Path, layout: 
     november = fetch_reports(pattern, pd.Timestamp("2020-11-30"), pd.Timestamp("2020-12-04"))
     pd.testing.assert_frame_equal(november, weeks()[2:4].reset_index(drop=True))
     empty = fetch_reports(pattern, FEB, MAR)
-    assert list(validate(COMMITMENTS_OF_TRADERS, empty, "no rows")) == REPORT_COLUMNS
+    assert list(validate(COMMITMENTS_OF_TRADERS_SCHEMA, empty, "no rows")) == REPORT_COLUMNS
     assert empty.empty
 
 

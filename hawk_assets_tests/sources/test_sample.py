@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kurtosis
 
-from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS, MARKET_DATA, validate
+from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
 from hawk_assets.sources import sample
 from hawk_assets.sources.release import release_dates
 from hawk_assets.sources.sample import SampleMarket
@@ -99,10 +99,10 @@ def test_every_bar_is_positive_and_consistent(seed: int) -> None:
 
 
 def test_it_keeps_the_contract_of_a_source(bars: pd.DataFrame, reports: pd.DataFrame) -> None:
-    validate(MARKET_DATA, bars, "sample")
-    validate(COMMITMENTS_OF_TRADERS, reports, "sample")
-    assert list(bars.columns) == list(MARKET_DATA.columns)
-    assert list(reports.columns) == list(COMMITMENTS_OF_TRADERS.columns)
+    validate(MARKET_DATA_SCHEMA, bars, "sample")
+    validate(COMMITMENTS_OF_TRADERS_SCHEMA, reports, "sample")
+    assert list(bars.columns) == list(MARKET_DATA_SCHEMA.columns)
+    assert list(reports.columns) == list(COMMITMENTS_OF_TRADERS_SCHEMA.columns)
     assert bars.set_index(["date", "ticker"]).index.is_monotonic_increasing
     assert reports.set_index(["release_date", "contract"]).index.is_monotonic_increasing
     assert "synthetic" in SampleMarket(START).description

@@ -51,7 +51,7 @@ def states(seed: int = 0, over: pd.DatetimeIndex = MONTHS) -> pd.DataFrame:
 
 
 def store(tables: Tables, frame: pd.DataFrame, over: pd.DatetimeIndex = MONTHS) -> None:
-    tables.write(KEY, frame, over, arrow_schema(schemas.MODEL_STATES, frame.columns))
+    tables.write(KEY, frame, over, arrow_schema(schemas.MODEL_STATES_SCHEMA, frame.columns))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def test_a_column_of_an_old_name_is_read_under_the_new_one(tables: Tables, old: 
     count = {"none": 0, "older half": 3, "all": 6}[old]
     for i, month in enumerate(MONTHS):
         frame = weights_of(month)
-        types = arrow_schema(schemas.WEIGHTS, frame.columns)
+        types = arrow_schema(schemas.WEIGHTS_SCHEMA, frame.columns)
         if i < count:
             frame = frame.rename(columns={"fallback": "rung"})
             types = pa.schema([f.with_name("rung") if f.name == "fallback" else f for f in types])
@@ -136,7 +136,7 @@ def test_a_column_of_an_old_name_is_read_under_the_new_one(tables: Tables, old: 
     written = pd.concat([weights_of(month) for month in MONTHS], ignore_index=True)
     read = tables.read(("weights",), MONTHS)
     pd.testing.assert_frame_equal(read, written, check_exact=True)
-    schemas.validate(schemas.WEIGHTS, read, "weights")
+    schemas.validate(schemas.WEIGHTS_SCHEMA, read, "weights")
     some = ["model", "fallback", "month"]
     pd.testing.assert_frame_equal(tables.read(("weights",), MONTHS, some), written[some])
     assert list(tables.read(("weights",), MONTHS, ["weight"]).columns) == ["weight"]
@@ -205,9 +205,9 @@ def test_a_month_without_rows_is_stored_and_keeps_its_types(tables: Tables) -> N
 def test_positions_come_back_exactly(tables: Tables) -> None:
     held = [{"cash": 1e6}, {"AAA": 1 / 3, "cash": -0.1 + 0.3}, {}]
     dates = pd.DatetimeIndex(["2020-01-30", "2020-01-31", "2020-02-03"])
-    frame = pd.DataFrame({"date": dates, **dict.fromkeys(schemas.RETURNS, 0.1)})
+    frame = pd.DataFrame({"date": dates, **dict.fromkeys(schemas.SIMULATION_COLUMNS, 0.1)})
     frame["positions"] = [list(h.items()) for h in held]
-    schema = arrow_schema(schemas.PERFORMANCE_TIMESERIES, frame.columns)
+    schema = arrow_schema(schemas.PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
     for _ in range(2):  # also what has been read can be written
         tables.write(("performance",), frame, MONTHS, schema)
         frame = tables.read(("performance",), MONTHS)

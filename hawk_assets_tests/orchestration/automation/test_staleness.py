@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from hawk_assets.core.schemas import MARKET_DATA
+from hawk_assets.core.schemas import MARKET_DATA_SCHEMA
 from hawk_assets.orchestration.automation.staleness import (
     MADE,
     PLANNED,
@@ -57,7 +57,7 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path):
 
 
 def table(key: str, *inputs: Input) -> Output:
-    return Output((key,), "stage", MARKET_DATA, "", inputs)
+    return Output((key,), "stage", MARKET_DATA_SCHEMA, "", inputs)
 
 
 def of(made: list[int], by: list[int], planned: list[int], planned_by: list[int]) -> History:
