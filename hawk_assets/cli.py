@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hawk_assets.commands.backfill import StageRun
+    from hawk_assets.core.types import TableKey
     from hawk_assets.orchestration.build import Pipeline
-    from hawk_assets.orchestration.catalog import Key
 
 # Piped output is for other programs and for logs: never wrapped to a terminal that is not there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -109,11 +109,11 @@ class _Progress:
             err.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
-def _end(failed: "Mapping[Key, str]") -> None:
+def _end(failed: "Mapping[TableKey, str]") -> None:
     """Say what was not made and why: one line per reason, and one for what hangs on that."""
     from hawk_assets.commands.backfill import LEFT_OUT
 
-    reasons: dict[str, list[Key]] = {}
+    reasons: dict[str, list[TableKey]] = {}
     for key, why in failed.items():
         reasons.setdefault("left out with it" if why.startswith(LEFT_OUT) else why, []).append(key)
     for why, keys in reasons.items():
@@ -124,7 +124,7 @@ def _end(failed: "Mapping[Key, str]") -> None:
         sys.exit(1)
 
 
-def _names(keys: "list[Key]") -> str:
+def _names(keys: "list[TableKey]") -> str:
     """Tables by name, or by number where many models have one."""
     folders: dict[str, list[str]] = {}
     for folder, *model in keys:
@@ -149,9 +149,9 @@ def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> No
     from hawk_assets.commands import backfill as runner
 
     with _opened() as (pipeline, instance), _Progress() as progress:
-        outputs = runner.select(pipeline.outputs, select)
+        tables = runner.select(pipeline.catalog, select)
         span = runner.month_range(pipeline, first, last)
-        failed = runner.backfill(pipeline, instance, outputs, *span, progress)
+        failed = runner.backfill(pipeline, instance, tables, *span, progress)
     _end(failed)
 
 
@@ -159,13 +159,14 @@ def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> No
 def demo() -> None:
     """Backfill the whole history, then show the book."""
     from hawk_assets.commands import backfill as runner
+    from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS
 
     with _opened() as (pipeline, instance), _Progress() as progress:
-        out.print(f"prices: {pipeline.source.description}\ntables: {pipeline.tables.root}\n")
+        out.print(f"prices: {pipeline.source.description}\ntables: {pipeline.storage.root}\n")
         span = runner.month_range(pipeline, None, None)
-        outputs = list(pipeline.outputs.values())
-        failed = runner.backfill(pipeline, instance, outputs, *span, progress)
-    if ("combined_insights",) not in failed:
+        tables = list(pipeline.catalog.values())
+        failed = runner.backfill(pipeline, instance, tables, *span, progress)
+    if COMBINED_INSIGHTS not in failed:
         out.print()
         _print_book(pipeline)
     _end(failed)
@@ -196,7 +197,7 @@ def status(as_json: bool) -> None:
         _dump(
             [
                 {
-                    "table": "/".join(t.output.key),
+                    "table": "/".join(t.table.key),
                     "months": len(t.made),
                     "stale": t.stale,
                     "missing": t.missing,
@@ -217,9 +218,9 @@ def status(as_json: bool) -> None:
         months = (t.stale, t.missing, t.failed, t.running, t.code_changed)
         if any(months):
             more = f" and {len(t.because) - 2} more" if len(t.because) > 2 else ""
-            why = ("; ".join(t.because[:2]) + more).replace(f"/{t.output.model}", "")
-            row = (t.output.key[0], *map(_months, months), why)
-            alike.setdefault(row, []).append("/".join(t.output.key))
+            why = ("; ".join(t.because[:2]) + more).replace(f"/{t.table.model}", "")
+            row = (t.table.key[0], *map(_months, months), why)
+            alike.setdefault(row, []).append("/".join(t.table.key))
     if alike:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("table", "stale", "missing", "failed", "running", "old code", "why"):

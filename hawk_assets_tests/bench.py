@@ -31,7 +31,18 @@ from hawk_assets.insights.builder import build_insights
 from hawk_assets.model_states.builder import StateBuilder
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.catalog import plan
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    COMBINED_METRICS,
+    COMBINED_PERFORMANCE,
+    MARKET_DATA,
+    WEIGHTS,
+    build_catalog,
+    insights,
+    model_states,
+    performance_metrics,
+    performance_timeseries,
+)
 from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.partitions import monthly, months_of
 from hawk_assets.orchestration.settings import Settings
@@ -176,7 +187,7 @@ def functions(market: Market) -> None:
     """CPU seconds of the pure functions in a plain loop, and of their tables as Parquet."""
     prices, months = market.before(), market.months
     simulation, aggregation = SimulationParameters(), AggregationParameters()
-    tables: dict[tuple[str, ...], pd.DataFrame] = {("market_data",): prices}
+    tables: dict[tuple[str, ...], pd.DataFrame] = {MARKET_DATA: prices}
     spent: dict[str, float] = {}
 
     def timed(stage: str, key: tuple[str, ...], make: Callable[[], pd.DataFrame]) -> float:
@@ -196,31 +207,31 @@ def functions(market: Market) -> None:
     say("\nCPU seconds per model: states (features), insights (signal), performance")
     models, builder = discover(), StateBuilder(prices, months, market.reports)
     for name, model in models.items():
-        states, insights = ("model_states", name), ("insights", name)
-        performance = ("performance_timeseries", name), ("performance_metrics", name)
+        states, signals = model_states(name), insights(name)
+        performance = performance_timeseries(name), performance_metrics(name)
         seconds = (
             timed("model_states", states, lambda m=model: builder.states(m)),
             timed(
                 "insights",
-                insights,
+                signals,
                 lambda m=model, s=states: build_insights(m, tables[s], months),
             ),
-            account("performance", name, insights, *performance),
+            account("performance", name, signals, *performance),
         )
         say(f"    {name:<32}" + "".join(f"{value:8.2f}" for value in seconds))
-    records = {name: tables["performance_timeseries", name] for name in models}
+    records = {name: tables[performance_timeseries(name)] for name in models}
     families = {name: model.family for name, model in models.items()}
     timed(
         "weights",
-        ("weights",),
+        WEIGHTS,
         lambda: build_weights(records, months, None, aggregation, families, clarabel_solver.solve),
     )
     timed(
         "combined_insights",
-        ("combined_insights",),
+        COMBINED_INSIGHTS,
         lambda: combine_insights(
-            tables["weights",],
-            {name: tables["insights", name] for name in models},
+            tables[WEIGHTS],
+            {name: tables[insights(name)] for name in models},
             sessions_of(prices["date"]),
             months,
             aggregation,
@@ -229,9 +240,9 @@ def functions(market: Market) -> None:
     account(
         "combined_performance",
         "combined",
-        ("combined_insights",),
-        ("combined_performance",),
-        ("combined_metrics",),
+        COMBINED_INSIGHTS,
+        COMBINED_PERFORMANCE,
+        COMBINED_METRICS,
     )
     say(f"\nall of them: {sum(spent.values()):.1f} s CPU")
     for stage, total in spent.items():
@@ -245,13 +256,13 @@ def _parquet(
     home: Path, frames: dict[tuple[str, ...], pd.DataFrame], months: pd.DatetimeIndex
 ) -> tuple[float, float]:
     """CPU seconds of writing and of reading."""
-    outputs = plan(discover(), SimulationParameters(), AggregationParameters())
+    catalog = build_catalog(discover(), SimulationParameters(), AggregationParameters())
     tables = Tables(str(home))
     began = time.process_time()
     for key, frame in frames.items():
-        output = outputs[key]
-        schema = arrow_schema(output.schema, frame.columns)
-        tables.write(key, frame, months, schema, output.date_column)
+        table = catalog[key]
+        schema = arrow_schema(table.schema, frame.columns)
+        tables.write(key, frame, months, schema, table.date_column)
     written = time.process_time()
     for key in frames:
         tables.read(key, months)

@@ -21,10 +21,10 @@ from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.commands import backfill as runner
 from hawk_assets.commands import status as outlook
 from hawk_assets.core.model import TradingModel
+from hawk_assets.core.types import TableKey
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
-from hawk_assets.orchestration.catalog import Key
 from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.simulation.parameters import SimulationParameters
@@ -72,18 +72,18 @@ class Desk:
 
     def backfill(
         self, first: str | None = None, last: str | None = None, *names: str
-    ) -> dict[Key, str]:
+    ) -> dict[TableKey, str]:
         """``hawk backfill``; months as ``2015-01``."""
         span = [month and f"{month}-01" for month in (first, last)]
         return runner.backfill(
             self.pipeline,
             self.instance,
-            runner.select(self.pipeline.outputs, names),
+            runner.select(self.pipeline.catalog, names),
             *runner.month_range(self.pipeline, *span),
             lambda event: None,
         )
 
-    def refresh(self) -> tuple[list[runner.StageRun], dict[Key, str]]:
+    def refresh(self) -> tuple[list[runner.StageRun], dict[TableKey, str]]:
         """``hawk refresh``: what it ran, and what failed."""
         events: list[runner.StageRun | str] = []
         failed = runner.refresh(self.pipeline, self.instance, events.append)
@@ -92,7 +92,7 @@ class Desk:
     def due(self) -> set[tuple[str, str]]:
         """Table and month of all that ``hawk status`` announces."""
         return {
-            ("/".join(table.output.key), month)
+            ("/".join(table.table.key), month)
             for table in outlook.status(self.pipeline, self.instance)
             for month in (*table.stale, *table.missing, *table.failed)
         }
@@ -101,7 +101,7 @@ class Desk:
         """Table and month of all materialisations stored later than an id."""
         return {
             ("/".join(record.asset_key.path), str(record.partition_key))
-            for key in self.pipeline.outputs
+            for key in self.pipeline.catalog
             for record in self.instance.fetch_materializations(
                 dg.AssetRecordsFilter(dg.AssetKey(key), after_storage_id=since), limit=1000
             ).records
@@ -112,14 +112,14 @@ class Desk:
         """The storage id of the latest event of any table."""
         found = (
             self.instance.fetch_materializations(dg.AssetKey(key), limit=1).records
-            for key in self.pipeline.outputs
+            for key in self.pipeline.catalog
         )
         return max(records[0].storage_id for records in found if records)
 
-    def tables(self) -> dict[Key, pd.DataFrame]:
+    def tables(self) -> dict[TableKey, pd.DataFrame]:
         """Everything stored, whole."""
-        store = self.pipeline.tables
-        months = {key: store.months(key) for key in self.pipeline.outputs}
+        store = self.pipeline.storage
+        months = {key: store.months(key) for key in self.pipeline.catalog}
         return {key: store.read(key, found) for key, found in months.items() if len(found)}
 
     def files(self) -> dict[tuple[str, str], tuple[int, bytes]]:
@@ -179,7 +179,7 @@ def desk_to_be_weighed(folder: Path) -> Iterator[Desk]:
         yield desk
 
 
-def stored(root: str | Path) -> dict[Key, pd.DataFrame]:
+def stored(root: str | Path) -> dict[TableKey, pd.DataFrame]:
     """All tables below a root, whole."""
     store, folders = Tables(str(root)), {file.parent for file in Path(root).rglob("*.parquet")}
     keys = sorted(folder.relative_to(root).parts for folder in folders)
@@ -192,7 +192,9 @@ def _pipeline(settings: Settings, models: Sequence[TradingModel]) -> Pipeline:
     )
 
 
-def assert_same(found: Mapping[Key, pd.DataFrame], expected: Mapping[Key, pd.DataFrame]) -> None:
+def assert_same(
+    found: Mapping[TableKey, pd.DataFrame], expected: Mapping[TableKey, pd.DataFrame]
+) -> None:
     """The product's promise: states and insights to the bit, the rest to what it depends on.
 
     The simulation engine adds up in a random order: performance agrees to 1e-9 of the account, and

@@ -37,10 +37,10 @@ def backfill(first: str | None = None) -> None:
     """The history from a month on, by default all of it, as ``hawk backfill`` makes it."""
     settings = Settings.from_env()
     pipeline = build_pipeline(settings=settings, **_OPTIONS)
-    outputs = list(pipeline.outputs.values())
+    tables = list(pipeline.catalog.values())
     with open_instance(settings.dagster_home) as instance:
         months = runner.month_range(pipeline, first, None)
-        failed = runner.backfill(pipeline, instance, outputs, *months, lambda event: None)
+        failed = runner.backfill(pipeline, instance, tables, *months, lambda event: None)
     assert not failed, failed
 
 

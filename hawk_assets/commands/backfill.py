@@ -15,10 +15,11 @@ from dagster._core.execution.plan.objects import ErrorSource
 
 from hawk_assets.commands.status import look
 from hawk_assets.core.errors import MissingMonthError, SettingsError
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.failure_reason import reason
 from hawk_assets.orchestration.automation.staleness import Flags
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.catalog import STAGES, Key, Output
+from hawk_assets.orchestration.catalog import STAGES, Table
 from hawk_assets.orchestration.instance.dagster_home import run_tags
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -39,7 +40,7 @@ class StageRun:
     last: str
     made: int
     seconds: float
-    failed: dict[Key, str] = field(default_factory=dict)
+    failed: dict[TableKey, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -47,25 +48,25 @@ Report = Callable[[StageRun | str], None]
 """Told the name of a stage when it begins, and what came of it when it ends."""
 
 
-def select(outputs: Mapping[Key, Output], names: Iterable[str]) -> list[Output]:
+def select(tables: Mapping[TableKey, Table], names: Iterable[str]) -> list[Table]:
     """Tables by stage, by model or by key; all of them when no name is given.
 
     :raises SettingsError: a name that is none of these
     """
-    chosen: set[Key] = set()
+    chosen: set[TableKey] = set()
     for name in names:
         hits = {
             key
-            for key, output in outputs.items()
-            if name in ("/".join(key), key[0], output.stage, output.model)
+            for key, table in tables.items()
+            if name in ("/".join(key), key[0], table.stage, table.model)
         }
         if not hits:
-            known = {n for k, o in outputs.items() for n in ("/".join(k), o.stage, o.model) if n}
+            known = {n for k, o in tables.items() for n in ("/".join(k), o.stage, o.model) if n}
             near = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see: hawk models"
             raise SettingsError(f"--select {name!r} is no stage, model or table; {hint}")
         chosen |= hits
-    return [output for key, output in outputs.items() if key in chosen or not chosen]
+    return [table for key, table in tables.items() if key in chosen or not chosen]
 
 
 def month_range(pipeline: Pipeline, first: str | None, last: str | None) -> tuple[str, str]:
@@ -89,23 +90,23 @@ def month_range(pipeline: Pipeline, first: str | None, last: str | None) -> tupl
 def backfill(
     pipeline: Pipeline,
     instance: dg.DagsterInstance,
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     first: str,
     last: str,
     report: Report,
-) -> dict[Key, str]:
+) -> dict[TableKey, str]:
     """Make tables for a range of months, whether they are stale or not.
 
     :return: the tables that were not made, and why
     """
     months = np.asarray(pipeline.months)
     span = (months >= first) & (months <= last)
-    return _make(pipeline, instance, {output.key: span for output in outputs}, report)
+    return _make(pipeline, instance, {table.key: span for table in tables}, report)
 
 
 def refresh(
     pipeline: Pipeline, instance: dg.DagsterInstance, report: Report, changed_code: bool = False
-) -> dict[Key, str]:
+) -> dict[TableKey, str]:
     """Fetch what is new and make all that is due.
 
     :param changed_code: also what was made by code that has changed since
@@ -121,7 +122,7 @@ def refresh(
 def run_stage(
     pipeline: Pipeline,
     instance: dg.DagsterInstance,
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     first: str,
     last: str,
 ) -> StageRun:
@@ -132,7 +133,7 @@ def run_stage(
     began = perf_counter()
     result = pipeline.job.execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey(output.key) for output in outputs],
+        asset_selection=[dg.AssetKey(table.key) for table in tables],
         tags={RANGE_START: first, RANGE_END: last, **run_tags()},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
@@ -165,12 +166,12 @@ def run_stage(
     ]
     why_not = reason(failures)
     return StageRun(
-        outputs[0].stage,
+        tables[0].stage,
         first,
         last,
         len(made),
         perf_counter() - began,
-        {o.key: why.get(o.key, why_not) for o in outputs if o.key not in keys},
+        {o.key: why.get(o.key, why_not) for o in tables if o.key not in keys},
         warnings,
     )
 
@@ -178,27 +179,27 @@ def run_stage(
 def _make(
     pipeline: Pipeline,
     instance: dg.DagsterInstance,
-    due: Mapping[Key, Flags],
+    due: Mapping[TableKey, Flags],
     report: Report,
-) -> dict[Key, str]:
+) -> dict[TableKey, str]:
     """Make months of tables, stage after stage.
 
     What needs a table that has failed is left out and named; its neighbours go on.
 
     :return: the tables that were not made, and why
     """
-    failed: dict[Key, str] = {}
+    failed: dict[TableKey, str] = {}
     for stage in STAGES:
-        tables = [o for k, o in pipeline.outputs.items() if o.stage == stage and k in due]
+        tables = [o for k, o in pipeline.catalog.items() if o.stage == stage and k in due]
         for (_, first, last), together in sorted(_runs(tables, due, pipeline.months).items()):
             ready = []
-            for output in together:
-                if lost := _lost(output, failed):
+            for table in together:
+                if lost := _lost(table, failed):
                     why = failed[lost]
                     named = why.startswith(LEFT_OUT)
-                    failed[output.key] = why if named else LEFT_OUT + "/".join(lost)
+                    failed[table.key] = why if named else LEFT_OUT + "/".join(lost)
                 else:
-                    ready.append(output)
+                    ready.append(table)
             if ready:
                 report(stage)
                 done = run_stage(pipeline, instance, ready, first, last)
@@ -207,10 +208,10 @@ def _make(
     return failed
 
 
-def _lost(output: Output, failed: Container[Key]) -> Key | None:
+def _lost(table: Table, failed: Container[TableKey]) -> TableKey | None:
     """An input without which there is nothing to make; of optional ones, one is enough."""
-    required = [i.key for i in output.inputs if not i.optional and i.key != output.key]
-    optional = [i.key for i in output.inputs if i.optional]
+    required = [i.key for i in table.upstreams if not i.optional and i.key != table.key]
+    optional = [i.key for i in table.upstreams if i.optional]
     lost = [key for key in required if key in failed]
     if optional and all(key in failed for key in optional):
         lost.append(optional[0])
@@ -218,19 +219,19 @@ def _lost(output: Output, failed: Container[Key]) -> Key | None:
 
 
 def _runs(
-    tables: Sequence[Output], due: Mapping[Key, Flags], months: Sequence[str]
-) -> dict[tuple[int, str, str], list[Output]]:
+    tables: Sequence[Table], due: Mapping[TableKey, Flags], months: Sequence[str]
+) -> dict[tuple[int, str, str], list[Table]]:
     """Which tables of a stage are made together, by order, first and last month.
 
     One run makes one unbroken stretch of months. A table goes into the same run as the table of the
     stage that it reads, or where their months differ, into a later one.
     """
-    together: dict[tuple[int, str, str], list[Output]] = {}
-    for output in tables:
-        read = [i.key for i in output.inputs if i.key in due and i.key != output.key]
+    together: dict[tuple[int, str, str], list[Table]] = {}
+    for table in tables:
+        read = [i.key for i in table.upstreams if i.key in due and i.key != table.key]
         of_stage = [key for key in read if any(key == t.key for t in tables)]
-        after = int(any((due[key] != due[output.key]).any() for key in of_stage))
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], due[output.key].astype(int), [0]])))
+        after = int(any((due[key] != due[table.key]).any() for key in of_stage))
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], due[table.key].astype(int), [0]])))
         for begin, end in edges.reshape(-1, 2):
-            together.setdefault((after, months[begin], months[end - 1]), []).append(output)
+            together.setdefault((after, months[begin], months[end - 1]), []).append(table)
     return together

@@ -6,6 +6,7 @@ from hawk_assets.commands.backfill import month_range
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import month_of
 from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.catalog import performance_timeseries
 from hawk_assets.orchestration.partitions import months_of
 
 
@@ -22,8 +23,8 @@ def compare_objectives(
     first, last = month_range(pipeline, first, last)
     months = months_of([key for key in pipeline.months if key <= last])
     performance = {
-        name: pipeline.tables.read(
-            ("performance_timeseries", name), months, ["date", "daily_return"], missing_ok=True
+        name: pipeline.storage.read(
+            performance_timeseries(name), months, ["date", "daily_return"], missing_ok=True
         )
         for name in pipeline.models
     }

@@ -14,6 +14,14 @@ from hawk_assets.insights.builder import sessions_needed
 from hawk_assets.model_states.builder import bars_behind, months_needed, report_months
 from hawk_assets.model_states.commitments_of_traders import reports_of
 from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    COMMITMENTS_OF_TRADERS,
+    MARKET_DATA,
+    WEIGHTS,
+    insights,
+    model_states,
+)
 
 
 def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None) -> dict[str, Any]:
@@ -30,13 +38,13 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     :raises SettingsError: no such session, or the book says nothing of the ticker on it
     :raises MissingMonthError: there is no book yet, or a month of an input is missing
     """
-    tables = pipeline.tables
-    key = ("combined_insights",)
-    stored = [month for month in tables.months(key) if tables.rows(key, month)]
+    storage = pipeline.storage
+    key = COMBINED_INSIGHTS
+    stored = [month for month in storage.months(key) if storage.rows(key, month)]
     if not stored:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
     month = stored[-1] if session is None else session.to_period("M").to_timestamp()
-    book = tables.read(
+    book = storage.read(
         key, pd.DatetimeIndex([month]), ["date", "ticker", "weight"], missing_ok=True
     )
     session = book["date"].max() if session is None else session
@@ -52,7 +60,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
             f"the book says nothing of {ticker!r} on {session:%Y-%m-%d}; it knows "
             + ", ".join(rows["ticker"])
         )
-    weights = tables.read(("weights",), pd.DatetimeIndex([month]))
+    weights = storage.read(WEIGHTS, pd.DatetimeIndex([month]))
     how = weights.iloc[0]
     return {
         "ticker": ticker,
@@ -72,17 +80,17 @@ def _parts(
     pipeline: Pipeline, weights: pd.DataFrame, ticker: str, session: pd.Timestamp
 ) -> list[tuple[str, float, float, pd.Timestamp]]:
     """Model, share of the book, part of the weight, and the session the model stands by."""
-    tables = pipeline.tables
+    storage = pipeline.storage
     month = session.to_period("M").to_timestamp()
     span = pd.DatetimeIndex([shift(month, -1), month])
     models = sorted(weights.loc[weights["weight"] != 0, "model"])
-    insights = {
-        m: tables.read(("insights", m), span, ["date", "ticker", "weight"], missing_ok=True)
+    by_model = {
+        m: storage.read(insights(m), span, ["date", "ticker", "weight"], missing_ok=True)
         for m in models
     }
-    sessions = sessions_of(tables.read(("market_data",), span, ["date"], missing_ok=True)["date"])
+    sessions = sessions_of(storage.read(MARKET_DATA, span, ["date"], missing_ok=True)["date"])
     (parts,) = split_insights(
-        weights, insights, sessions, pd.DatetimeIndex([month]), pipeline.aggregation
+        weights, by_model, sessions, pd.DatetimeIndex([month]), pipeline.aggregation
     )
     day = int(np.searchsorted(parts.sessions, session.to_datetime64()))
     column = list(parts.tickers).index(ticker)
@@ -98,12 +106,12 @@ def _parts(
 def _explain_model(
     pipeline: Pipeline, model: TradingModel, ticker: str, decided: pd.Timestamp
 ) -> dict[str, Any]:
-    tables = pipeline.tables
+    storage = pipeline.storage
     month = pd.DatetimeIndex([decided.to_period("M").to_timestamp()])
-    insight = _row(tables.read(("insights", model.name), month), ticker, decided)
-    state = _row(tables.read(("model_states", model.name), month), ticker, decided)
+    insight = _row(storage.read(insights(model.name), month), ticker, decided)
+    state = _row(storage.read(model_states(model.name), month), ticker, decided)
     window = pd.date_range(shift(month[0], -months_needed(model)), month[0], freq="MS")
-    market_data = tables.read(("market_data",), window, missing_ok=True)
+    market_data = storage.read(MARKET_DATA, window, missing_ok=True)
     found = {
         "model": model.name,
         "decided": f"{decided:%Y-%m-%d}",
@@ -115,8 +123,8 @@ def _explain_model(
     }
     if model.reports:
         first = shift(month[0], -report_months(model))
-        commitments = tables.read(
-            ("commitments_of_traders",),
+        commitments = storage.read(
+            COMMITMENTS_OF_TRADERS,
             pd.date_range(first, month[0], freq="MS"),
             missing_ok=True,
         )

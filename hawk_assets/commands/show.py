@@ -7,8 +7,15 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import BENCHMARKS
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import sessions_of
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.catalog import Key
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    COMBINED_METRICS,
+    COMBINED_PERFORMANCE,
+    WEIGHTS,
+    performance_metrics,
+)
 from hawk_assets.simulation.positions import last_positions
 
 
@@ -21,29 +28,29 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
 
     :raises MissingMonthError: there is no book yet
     """
-    insights = _latest(pipeline, ("combined_insights",))
+    insights = _latest(pipeline, COMBINED_INSIGHTS)
     if insights.empty:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
     session = sessions_of(insights["date"])[-1]
     target = insights[insights["date"] == session].set_index("ticker")["weight"]
-    account = _latest(pipeline, ("combined_performance",))
+    account = _latest(pipeline, COMBINED_PERFORMANCE)
     held: dict[str, float] = {}
     if len(account):
         value = float(account["portfolio_value"].iloc[-1])
         held = {t: v / value for t, v in last_positions(account).items() if t != "cash"}
     month = session.to_period("M").to_timestamp()
-    weights = pipeline.tables.read(("weights",), pd.DatetimeIndex([month])).sort_values("model")
+    weights = pipeline.storage.read(WEIGHTS, pd.DatetimeIndex([month])).sort_values("model")
     first = weights.iloc[0]
     models = [
         {
             "model": str(row.model),
             **{name: float(getattr(row, name)) for name in ("weight", *BENCHMARKS)},
             "reason": str(row.reason),
-            "metrics": _since_start(pipeline, ("performance_metrics", str(row.model))),
+            "metrics": _since_start(pipeline, performance_metrics(str(row.model))),
         }
         for row in weights.itertuples()
     ]
-    combined = _since_start(pipeline, ("combined_metrics",))
+    combined = _since_start(pipeline, COMBINED_METRICS)
     shares = dict.fromkeys(("weight", *BENCHMARKS))
     models.append({"model": "combined", **shares, "reason": "", "metrics": combined})
     return {
@@ -64,16 +71,16 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _latest(pipeline: Pipeline, key: Key) -> pd.DataFrame:
+def _latest(pipeline: Pipeline, key: TableKey) -> pd.DataFrame:
     """The last stored month of a table that holds rows; no rows at all where none does."""
-    tables = pipeline.tables
-    for month in reversed(tables.months(key)):
-        if tables.rows(key, month):
-            return tables.read(key, pd.DatetimeIndex([month]))
+    storage = pipeline.storage
+    for month in reversed(storage.months(key)):
+        if storage.rows(key, month):
+            return storage.read(key, pd.DatetimeIndex([month]))
     return pd.DataFrame()
 
 
-def _since_start(pipeline: Pipeline, key: Key) -> dict[str, float]:
+def _since_start(pipeline: Pipeline, key: TableKey) -> dict[str, float]:
     metrics = _latest(pipeline, key)
     if metrics.empty:
         return {}

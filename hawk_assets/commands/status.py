@@ -6,6 +6,7 @@ import dagster as dg
 import numpy as np
 
 from hawk_assets.core.sessions import key_of
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.automation.staleness import (
     Flags,
@@ -15,7 +16,7 @@ from hawk_assets.orchestration.automation.staleness import (
     to_make,
 )
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.catalog import Key, Output
+from hawk_assets.orchestration.catalog import Table
 
 VERSION = "dagster/code_version"
 
@@ -30,10 +31,10 @@ class Outlook:
     :param due: months to make
     """
 
-    history: dict[Key, History]
+    history: dict[TableKey, History]
     news: Flags
-    running: dict[Key, Flags]
-    due: dict[Key, Flags]
+    running: dict[TableKey, Flags]
+    due: dict[TableKey, Flags]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class TableStatus:
     :param code_changed: made by code that has changed since
     """
 
-    output: Output
+    table: Table
     made: list[str]
     stale: list[str]
     missing: list[str]
@@ -65,19 +66,19 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance, changed_code: bool = 
 
     :param changed_code: also what was made by code that has changed since
     """
-    history, running = read_progress(instance, pipeline.outputs, pipeline.months)
+    history, running = read_progress(instance, pipeline.catalog, pipeline.months)
     offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
     changed = changed_months(offered, instance)
     news = np.isin(pipeline.months, [key_of(month) for month in changed])
     seeds = {}
-    for key, output in pipeline.outputs.items():
+    for key, table in pipeline.catalog.items():
         seeds[key] = history[key].failed
-        if not output.inputs:
+        if not table.upstreams:
             seeds[key] = seeds[key] | news | (history[key].made == 0)
         if changed_code:
-            seeds[key] = seeds[key] | _changed_code(instance, output, history[key])
+            seeds[key] = seeds[key] | _changed_code(instance, table, history[key])
         seeds[key] = seeds[key] & ~running[key]
-    due = to_make(pipeline.outputs.values(), history, seeds)
+    due = to_make(pipeline.catalog.values(), history, seeds)
     return Outlook(history, news, running, due)
 
 
@@ -85,34 +86,34 @@ def status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableStatus
     """Every table against its inputs, the source included."""
     outlook, months = look(pipeline, instance), np.asarray(pipeline.months)
     tables = []
-    for key, output in pipeline.outputs.items():
+    for key, table in pipeline.catalog.items():
         due, history = outlook.due[key], outlook.history[key]
         made, failed = history.made > 0, due & history.failed
         tables.append(
             TableStatus(
-                output,
+                table,
                 made=list(months[made]),
                 stale=list(months[due & made & ~failed]),
                 missing=list(months[due & ~made & ~failed]),
                 failed=list(months[failed]),
                 running=list(months[outlook.running[key]]),
-                because=_because(output, outlook) if due.any() else [],
-                code_changed=list(months[_changed_code(instance, output, history)]),
+                because=_because(table, outlook) if due.any() else [],
+                code_changed=list(months[_changed_code(instance, table, history)]),
             )
         )
     return tables
 
 
-def _because(output: Output, outlook: Outlook) -> list[str]:
-    due, history = outlook.due[output.key], outlook.history[output.key]
+def _because(table: Table, outlook: Outlook) -> list[str]:
+    due, history = outlook.due[table.key], outlook.history[table.key]
     made = history.made > 0
-    newer = newer_inputs(output, outlook.history)
+    newer = newer_inputs(table, outlook.history)
     because = [
         f"{'/'.join(key)} is newer"
         for key, months in newer.items()
-        if key != output.key and (months & made & due).any()
+        if key != table.key and (months & made & due).any()
     ]
-    if not output.inputs and (outlook.news & made).any():
+    if not table.upstreams and (outlook.news & made).any():
         because.append("the source has other data")
     if (due & history.failed).any():
         because.append("its latest attempt failed")
@@ -121,18 +122,18 @@ def _because(output: Output, outlook: Outlook) -> list[str]:
     return because or ["an input will be made again"]
 
 
-def _changed_code(instance: dg.DagsterInstance, output: Output, history: History) -> Flags:
+def _changed_code(instance: dg.DagsterInstance, table: Table, history: History) -> Flags:
     """Months whose latest materialisation was made by another version of the code.
 
     All that one run makes of a table carries one version, so one event of each run is enough.
     """
-    now, stored = output.code_version(), history.made > 0
+    now, stored = table.code_version(), history.made > 0
     _, first = np.unique(history.made_by[stored], return_index=True)
     ids = history.made[stored][first].tolist()
     if not ids:
         return stored
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey(output.key), storage_ids=ids), limit=len(ids)
+        dg.AssetRecordsFilter(dg.AssetKey(table.key), storage_ids=ids), limit=len(ids)
     ).records
     versions = {r.storage_id: (r.asset_materialization.tags or {}).get(VERSION) for r in records}
     old = [event for event, version in versions.items() if version not in (None, now)]

@@ -13,6 +13,7 @@ from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.sessions import shift
+from hawk_assets.core.types import TableKey
 from hawk_assets.models import discover
 from hawk_assets.orchestration.assets import (
     combined_insights,
@@ -31,7 +32,7 @@ from hawk_assets.orchestration.automation.alerts import (
 from hawk_assets.orchestration.automation.conditions import build_automation, refresh_when_stale
 from hawk_assets.orchestration.automation.source_sensor import build_source_sensor
 from hawk_assets.orchestration.bigquery_client import connect
-from hawk_assets.orchestration.catalog import SERVICES, STAGES, Key, Output, plan
+from hawk_assets.orchestration.catalog import SERVICES, STAGES, Table, build_catalog
 from hawk_assets.orchestration.partitions import monthly
 from hawk_assets.orchestration.settings import Settings, batch_events
 from hawk_assets.simulation.parameters import SimulationParameters
@@ -45,9 +46,9 @@ class Pipeline:
     """The pieces behind the whole graph's Definitions, for those who drive it from a command."""
 
     defs: dg.Definitions
-    outputs: dict[Key, Output]
+    catalog: dict[TableKey, Table]
     partitions: dg.MonthlyPartitionsDefinition
-    tables: Tables
+    storage: Tables
     source: MarketDataSource
     models: Mapping[str, TradingModel]
     simulation: SimulationParameters
@@ -64,21 +65,21 @@ class Pipeline:
         return list(self.partitions.get_partition_keys())
 
 
-def _upstream(outputs: Mapping[Key, Output], stages: Collection[str]) -> list[Output]:
+def _upstream(catalog: Mapping[TableKey, Table], stages: Collection[str]) -> list[Table]:
     """The tables of other stages that these read, near or far: they are waited for."""
-    needed: set[Key] = set()
-    for output in reversed(outputs.values()):
-        if output.stage in stages or output.key in needed:
-            needed |= {output.key, *(source.key for source in output.inputs)}
-    return [o for o in outputs.values() if o.key in needed and o.stage not in stages]
+    needed: set[TableKey] = set()
+    for table in reversed(catalog.values()):
+        if table.stage in stages or table.key in needed:
+            needed |= {table.key, *(source.key for source in table.upstreams)}
+    return [t for t in catalog.values() if t.key in needed and t.stage not in stages]
 
 
-def _foreign(output: Output, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
+def _foreign(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
     """What a service knows of another one's table: its months, and when it is stale."""
     return dg.AssetSpec(
-        dg.AssetKey(output.key),
+        dg.AssetKey(table.key),
         partitions_def=partitions,
-        automation_condition=refresh_when_stale(output) if output.inputs else None,
+        automation_condition=refresh_when_stale(table) if table.upstreams else None,
     )
 
 
@@ -108,7 +109,7 @@ def build_pipeline(
     :param models: default: every registered model
     :param simulation: costs, book size and lag
     :param aggregation: objective, caps and window; default: the settings'
-    :param resources: replacements for ``source``, ``tables`` or ``io_manager``
+    :param resources: replacements for ``source``, ``storage`` or ``io_manager``
     """
     batch_events()
     warnings.simplefilter("ignore", dg.BetaWarning)
@@ -121,10 +122,10 @@ def build_pipeline(
     families = {name: model.family for name, model in models.items()}
     aggregation.check_families(families.values())
     partitions = monthly(settings.start, settings.end)
-    outputs = plan(models, simulation, aggregation)
-    by_stage: dict[str, list[Output]] = {stage: [] for stage in STAGES}
-    for output in outputs.values():
-        by_stage[output.stage].append(output)
+    catalog = build_catalog(models, simulation, aggregation)
+    by_stage: dict[str, list[Table]] = {stage: [] for stage in STAGES}
+    for table in catalog.values():
+        by_stage[table.stage].append(table)
     builders = {
         "market_data": lambda o: market_data.build(o, partitions),
         "model_states": lambda o: model_states.build(o, partitions, models),
@@ -132,7 +133,7 @@ def build_pipeline(
         "performance": lambda o: performance.build("performance", o, partitions, simulation),
         "weights": lambda o: weights.build(o, partitions, aggregation, families, settings.solver),
         "combined_insights": lambda o: combined_insights.build(
-            o, partitions, aggregation, simulation.execution_lag, settings.book_due
+            o, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
         ),
         "combined_performance": lambda o: performance.build(
             "combined_performance", o, partitions, simulation
@@ -140,7 +141,7 @@ def build_pipeline(
     }
     stages = STAGES if service is None else SERVICES[service]
     own = [builders[stage](by_stage[stage]) for stage in stages if by_stage[stage]]
-    tables = Tables(settings.storage)
+    storage = Tables(settings.storage)
     name, tick = service or "hawk", settings.tick_seconds
     sensors: list[dg.SensorDefinition] = [build_automation(name, tick)]
     if "market_data" in stages:
@@ -151,8 +152,8 @@ def build_pipeline(
         if "market_data" in stages and settings.end is None:
             sensors.append(build_lateness_sensor(webhook, settings.book_due, partitions))
     available = {
-        "tables": tables,
-        "io_manager": ParquetIOManager(tables, outputs),
+        "storage": storage,
+        "io_manager": ParquetIOManager(storage, catalog),
         "source": open_source(
             settings.market_data,
             settings.start,
@@ -163,16 +164,16 @@ def build_pipeline(
         **(resources or {}),
     }
     defs = dg.Definitions(
-        assets=[*own, *(_foreign(output, partitions) for output in _upstream(outputs, stages))],
+        assets=[*own, *(_foreign(table, partitions) for table in _upstream(catalog, stages))],
         sensors=sensors,
         resources=available,
         executor=dg.in_process_executor,
     )
     return Pipeline(
         defs,
-        outputs,
+        catalog,
         partitions,
-        available["tables"],
+        available["storage"],
         available["source"],
         models,
         simulation,

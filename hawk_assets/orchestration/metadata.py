@@ -12,21 +12,21 @@ from dagster._core.execution.context.metadata_logging import (
 
 from hawk_assets.aggregation.attribution import NETTING
 from hawk_assets.core.sessions import key_of, month_starts
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import Table
 
 Figures = dict[str, float | int | str]
 LAST_SESSION = "last_session"
 
 
 def describe(
-    output: Output, frame: pd.DataFrame, months: pd.DatetimeIndex
+    table: Table, frame: pd.DataFrame, months: pd.DatetimeIndex
 ) -> dict[pd.Timestamp, Figures]:
     """Figures per month; a figure that is not finite is left out.
 
     :param frame: the table, validated
     :param months: the months it was made for
     """
-    month = month_starts(frame[output.date_column])
+    month = month_starts(frame[table.date_column])
     by_month = frame.groupby(month)
     figures: dict[str, pd.Series] = {"rows": by_month.size()}
     if "date" in frame:
@@ -34,22 +34,22 @@ def describe(
     if "ticker" in frame:
         figures["tickers"] = by_month["ticker"].nunique()
     described: dict[pd.Timestamp, Figures] = {m: dict.fromkeys(figures, 0) for m in months}
-    if output.schema.name in ("insights", "combined_insights"):
+    if table.schema.name in ("insights", "combined_insights"):
         figures |= _exposure(frame)
-    if output.schema.name == "combined_insights":
+    if table.schema.name == "combined_insights":
         figures[LAST_SESSION] = frame.groupby(month)["date"].max().dt.strftime("%Y-%m-%d")
-    if output.schema.name == "performance_timeseries":
+    if table.schema.name == "performance_timeseries":
         figures |= _returns(frame, month)
-    if output.schema.name == "performance_metrics":
+    if table.schema.name == "performance_metrics":
         wanted = frame[frame["metric"].isin(["sharpe_ratio", "max_drawdown", "turnover"])]
         for (window, metric), part in wanted.groupby(["window", "metric"]):
             figures[f"{metric}_{window}"] = part.set_index(month_starts(part["as_of"]))["value"]
-    if output.schema.name == "weights":
+    if table.schema.name == "weights":
         figures["models_with_weight"] = (frame["weight"] != 0).groupby(frame["month"]).sum()
         figures["largest_weight"] = frame["weight"].abs().groupby(frame["month"]).max()
         for text in ("objective", "solver", "status", "fallback"):
             figures[text] = frame.groupby("month")[text].first()
-    if output.schema.name == "attribution":
+    if table.schema.name == "attribution":
         figures["gross_return"] = frame.groupby("month")["gross_return"].sum()
         netted = frame[frame["model"] == NETTING]
         figures["netting"] = netted.groupby("month")["gross_weight"].sum()

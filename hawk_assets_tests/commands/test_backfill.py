@@ -10,6 +10,14 @@ from hawk_assets.commands import backfill as runner
 from hawk_assets.commands.status import status
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.models.rsi import Rsi
+from hawk_assets.orchestration.catalog import (
+    COMBINED_METRICS,
+    COMMITMENTS_OF_TRADERS,
+    MARKET_DATA,
+    WEIGHTS,
+    insights,
+    model_states,
+)
 from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS, open_instance
 from hawk_assets_tests.pipelines import MODELS, REPOSITORY, Desk, open_desk, ragged_prices
 from hawk_assets_tests.postgres import free_port
@@ -25,12 +33,12 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def names(desk: Desk, *chosen: str) -> list[str]:
-    return ["/".join(output.key) for output in runner.select(desk.pipeline.outputs, chosen)]
+    return ["/".join(table.key) for table in runner.select(desk.pipeline.catalog, chosen)]
 
 
 def test_tables_are_selected_by_stage_by_model_and_by_name(desk: Desk) -> None:
     everything = names(desk)
-    assert everything == ["/".join(key) for key in desk.pipeline.outputs]
+    assert everything == ["/".join(key) for key in desk.pipeline.catalog]
     assert names(desk, "insights") == [f"insights/{TREND}", f"insights/{FADE}"]
     assert names(desk, "weights", TREND) == [
         f"model_states/{TREND}",
@@ -78,10 +86,10 @@ def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_makes_it
 ) -> None:
     failed = desk.backfill("2015-06", "2015-06")
     remedy = "market_data has no 2015-01-01 and 4 more months; run: hawk backfill"
-    assert failed["model_states", TREND].startswith(remedy)
-    assert failed["insights", TREND] == f"left out, because of model_states/{TREND}"
-    assert failed["weights",] == failed["combined_metrics",] == failed["insights", TREND]
-    assert set(desk.tables()) == {("market_data",), ("commitments_of_traders",)}
+    assert failed[model_states(TREND)].startswith(remedy)
+    assert failed[insights(TREND)] == f"left out, because of model_states/{TREND}"
+    assert failed[WEIGHTS] == failed[COMBINED_METRICS] == failed[insights(TREND)]
+    assert set(desk.tables()) == {MARKET_DATA, COMMITMENTS_OF_TRADERS}
     # What was not there is asked for with the next refresh, what has failed is tried again.
     _, failed = desk.refresh()
     assert failed == {}
@@ -106,7 +114,7 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
     changed = desk.with_models(MODELS[0], Rsi(3, max_hold=6))
     assert changed.refresh() == ([], {})
     old = {
-        "/".join(table.output.key): table.code_changed
+        "/".join(table.table.key): table.code_changed
         for table in status(changed.pipeline, changed.instance)
         if table.code_changed
     }
@@ -133,7 +141,7 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
 def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
     Path(desk.settings.storage).write_text("no folder")
     failed = desk.backfill(None, None, "market_data")
-    assert set(failed) == {("market_data",), ("commitments_of_traders",)}
+    assert set(failed) == {MARKET_DATA, COMMITMENTS_OF_TRADERS}
     for why in failed.values():
         assert desk.settings.storage in why
         assert "HAWK_STORAGE" in why
@@ -143,16 +151,16 @@ def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
 
 def test_a_figure_is_made_after_the_account_that_it_is_of(desk: Desk) -> None:
     """In one run where they cover the same months, else in a later one."""
-    tables = runner.select(desk.pipeline.outputs, ["performance"])
+    tables = runner.select(desk.pipeline.catalog, ["performance"])
     account, figures = tables[:2]
-    flags = {output.key: np.array([0, 0, 1, 1, 1, 1], bool) for output in tables}
+    flags = {table.key: np.array([0, 0, 1, 1, 1, 1], bool) for table in tables}
     assert runner._runs(tables, flags, desk.pipeline.months) == {
         (0, "2015-03-01", "2015-06-01"): tables
     }
     flags[figures.key] = np.array([1, 1, 1, 1, 1, 1], bool)
     ordered = sorted(runner._runs(tables, flags, desk.pipeline.months).items())
     assert [together for _, together in ordered] == [
-        [output for output in tables if output is not figures],
+        [table for table in tables if table is not figures],
         [figures],
     ]
     flags[account.key] = np.array([1, 0, 0, 1, 1, 0], bool)

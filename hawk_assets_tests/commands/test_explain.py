@@ -8,6 +8,7 @@ import pytest
 from hawk_assets.commands.explain import explain
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.model_states.builder import build_states
+from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS
 from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
 
 MONTH = pd.DatetimeIndex(["2015-10-01"])
@@ -21,7 +22,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def book(desk: Desk) -> pd.DataFrame:
-    return desk.tables()["combined_insights",]
+    return desk.tables()[COMBINED_INSIGHTS]
 
 
 def test_the_parts_of_every_weight_add_up_to_it_in_every_bit(desk: Desk) -> None:

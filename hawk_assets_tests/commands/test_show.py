@@ -10,6 +10,7 @@ import pytest
 
 from hawk_assets.commands.show import latest_book
 from hawk_assets.core.errors import MissingMonthError
+from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, COMBINED_PERFORMANCE
 from hawk_assets_tests.pipelines import MODELS, Desk, open_desk, ragged_prices
 
 
@@ -28,11 +29,11 @@ def test_orders_lead_from_what_is_held_to_the_target_of_the_latest_session(desk:
     book, tables = latest_book(desk.pipeline), desk.tables()
     assert (book["session"], book["held_on"], book["month"]) == ("2015-07-10",) * 2 + ("2015-07",)
 
-    account = tables["combined_performance",].iloc[-1]
+    account = tables[COMBINED_PERFORMANCE].iloc[-1]
     dollars = dict(account["positions"])
     assert dollars.pop("cash") + sum(dollars.values()) == pytest.approx(account["portfolio_value"])
     held = pd.Series(dollars) / account["portfolio_value"]
-    insights = tables["combined_insights",]
+    insights = tables[COMBINED_INSIGHTS]
     target = insights[insights["date"] == "2015-07-10"].set_index("ticker")["weight"]
 
     orders = pd.DataFrame(book["orders"]).set_index("ticker")
@@ -46,7 +47,7 @@ def test_orders_lead_from_what_is_held_to_the_target_of_the_latest_session(desk:
 def test_the_next_session_holds_what_was_the_target(desk: Desk) -> None:
     """The lag is one session: an order of the last but one session is held on the last."""
     tables = desk.tables()
-    account, insights = tables["combined_performance",].iloc[-1], tables["combined_insights",]
+    account, insights = tables[COMBINED_PERFORMANCE].iloc[-1], tables[COMBINED_INSIGHTS]
     before = insights["date"].unique()[-2]
     target = insights[insights["date"] == before].set_index("ticker")["weight"]
     held = pd.Series(dict(account["positions"])).drop("cash") / account["portfolio_value"]
@@ -63,7 +64,7 @@ def test_every_model_has_its_weight_its_reason_and_its_figures(desk: Desk) -> No
     assert (book["objective"], book["fallback"], book["status"]) == ("min_variance",) * 2 + (
         "Solved",
     )
-    account = desk.tables()["combined_performance",]["portfolio_value"]
+    account = desk.tables()[COMBINED_PERFORMANCE]["portfolio_value"]
     assert combined["metrics"]["total_return"] == pytest.approx(account.iloc[-1] / 1e6 - 1)
     assert all(row["metrics"]["max_drawdown"] < 0 for row in book["models"])
 

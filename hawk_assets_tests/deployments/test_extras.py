@@ -55,7 +55,7 @@ from hawk_assets.orchestration.settings import Settings
 import_module("hawk_assets.services." + service).defs()
 pipeline = build_pipeline(service)
 chosen = {{None, *{MODELS}}}
-own = [o for o in pipeline.outputs.values() if o.service == service and o.model in chosen]
+own = [o for o in pipeline.catalog.values() if o.service == service and o.model in chosen]
 with open_instance(Settings.from_env().dagster_home) as instance:
     span = runner.month_range(pipeline, None, None)
     failed = runner.backfill(pipeline, instance, own, *span, lambda event: None)

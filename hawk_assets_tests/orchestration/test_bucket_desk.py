@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hawk_assets.orchestration.catalog import Key
+from hawk_assets.core.types import TableKey
 from hawk_assets.storage import gcs as bucket
 from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 from hawk_assets_tests.pipelines import assert_same, open_desk, ragged_prices
@@ -40,7 +40,7 @@ def restated() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, pd.DataFrame]:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[TableKey, pd.DataFrame]:
     """The tables in a folder."""
     with open_desk(tmp_path_factory.mktemp("folder"), restated(), LAST) as desk:
         assert desk.backfill() == {}
@@ -57,7 +57,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def test_a_backfill_outlasts_a_bucket_that_fails_and_is_silent_for_a_while(
     gcs: Gcs,
-    expected: dict[Key, pd.DataFrame],
+    expected: dict[TableKey, pd.DataFrame],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -85,10 +85,10 @@ def test_a_backfill_outlasts_a_bucket_that_fails_and_is_silent_for_a_while(
         weather.join()
         assert [hit.is_set() for hit in met] == [True] * 4
         assert_same(desk.tables(), expected)
-        assert len(gcs.objects("desk")) == len(desk.pipeline.outputs) * MONTHS
+        assert len(gcs.objects("desk")) == len(desk.pipeline.catalog) * MONTHS
         made = Counter(
             (key, record.partition_key)
-            for key in desk.pipeline.outputs
+            for key in desk.pipeline.catalog
             for record in desk.instance.fetch_materializations(dg.AssetKey(key), limit=100).records
         )
         assert set(made.values()) == {1}
@@ -124,7 +124,7 @@ def start(folder: Path, command: str) -> "subprocess.Popen[str]":
 
 
 def test_after_a_killed_backfill_two_refreshes_at_once_make_what_one_would_have_made(
-    gcs: Gcs, expected: dict[Key, pd.DataFrame], tmp_path: Path
+    gcs: Gcs, expected: dict[TableKey, pd.DataFrame], tmp_path: Path
 ) -> None:
     ragged_prices().to_parquet(tmp_path / "prices.parquet")
     worker = start(tmp_path, "backfill")

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from hawk_assets.commands import backfill as runner
-from hawk_assets.orchestration.catalog import Key
+from hawk_assets.core.types import TableKey
+from hawk_assets.orchestration.catalog import ATTRIBUTION, WEIGHTS
 from hawk_assets_tests.pipelines import Desk, assert_same, open_desk, ragged_prices, real_prices
 
-Tables = Mapping[Key, pd.DataFrame]
+Tables = Mapping[TableKey, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def assert_same_rows(found: Tables, expected: Tables, last: pd.Timestamp) -> Non
     """Equal up to a session; what is of whole months, up to the month before."""
     before = last.to_period("M").to_timestamp() - pd.Timedelta(days=1)
     for key, table in found.items():
-        monthly = key[0].endswith("metrics") or key == ("attribution",)
+        monthly = key[0].endswith("metrics") or key == ATTRIBUTION
         until = before if monthly else last
         assert_same({key: rows_until(table, until)}, {key: rows_until(expected[key], until)})
 
@@ -77,7 +78,7 @@ def refresh_session_by_session(
 
 
 def test_the_samples_exercise_what_they_are_for(whole: Tables) -> None:
-    weights = whole["weights",]
+    weights = whole[WEIGHTS]
     assert (weights["fallback"] == "min_variance").any()
     assert weights["weight"].round(6).nunique() > 4
     for (kind, *_), table in whole.items():
@@ -100,9 +101,9 @@ def test_months_one_by_one_all_stages_in_one_run_equal_one_go(
     market: Market, whole: Tables, tmp_path: Path
 ) -> None:
     with open_market(tmp_path, market) as desk:
-        outputs = list(desk.pipeline.outputs.values())
+        tables = list(desk.pipeline.catalog.values())
         for month in desk.pipeline.months:
-            done = runner.run_stage(desk.pipeline, desk.instance, outputs, month, month)
+            done = runner.run_stage(desk.pipeline, desk.instance, tables, month, month)
             assert done.failed == {}
         assert_same(desk.tables(), whole)
 

@@ -12,20 +12,26 @@ import pytest
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.models.ema_cross import EmaCross
-from hawk_assets.orchestration.catalog import Output, plan
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    COMBINED_PERFORMANCE,
+    MARKET_DATA,
+    WEIGHTS,
+    build_catalog,
+    insights,
+    model_states,
+    performance_metrics,
+    performance_timeseries,
+)
 from hawk_assets.orchestration.metadata import Figures, attach, describe
 from hawk_assets.orchestration.partitions import monthly, months_of
 from hawk_assets.simulation.parameters import SimulationParameters
 
 MODEL = EmaCross(12, 26)
-OUTPUTS = plan({MODEL.name: MODEL}, SimulationParameters(), AggregationParameters())
+CATALOG = build_catalog({MODEL.name: MODEL}, SimulationParameters(), AggregationParameters())
 MONTHS = pd.date_range("2020-01-01", "2020-05-01", freq="MS")
 SESSIONS = pd.bdate_range("2020-01-01", "2020-05-31")
 SESSIONS = SESSIONS[SESSIONS.month != 4]  # April has none
-
-
-def output(*key: str) -> Output:
-    return OUTPUTS[key if len(key) == 1 else (*key[:1], MODEL.name)]
 
 
 def rows(rng: np.random.Generator) -> pd.DataFrame:
@@ -36,7 +42,7 @@ def rows(rng: np.random.Generator) -> pd.DataFrame:
     return frame.sample(frac=0.8, random_state=rng.integers(1 << 30)).sort_index(ignore_index=True)
 
 
-def insights(rng: np.random.Generator) -> pd.DataFrame:
+def make_insights(rng: np.random.Generator) -> pd.DataFrame:
     frame = rows(rng)
     signal = rng.uniform(-1, 1, len(frame))
     return frame.assign(model=MODEL.name, signal=signal, weight=signal / 4)
@@ -68,18 +74,18 @@ def counted(part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("key", [("market_data",), ("model_states", MODEL.name)])
+@pytest.mark.parametrize("key", [MARKET_DATA, model_states(MODEL.name)])
 def test_rows_sessions_and_tickers_are_counted(key: tuple[str, ...]) -> None:
     frame = rows(np.random.default_rng(0)).assign(close=1.0)
-    for month, figures in describe(OUTPUTS[key], frame, MONTHS).items():
+    for month, figures in describe(CATALOG[key], frame, MONTHS).items():
         check(figures, counted(of_month(frame, "date", month)))
         assert all(type(value) is int for value in figures.values())
 
 
-@pytest.mark.parametrize("key", [("insights", MODEL.name), ("combined_insights",)])
+@pytest.mark.parametrize("key", [insights(MODEL.name), COMBINED_INSIGHTS])
 def test_exposures_are_means_over_the_sessions_of_the_month(key: tuple[str, ...]) -> None:
-    frame = insights(np.random.default_rng(1))
-    figures = describe(OUTPUTS[key], frame, MONTHS)
+    frame = make_insights(np.random.default_rng(1))
+    figures = describe(CATALOG[key], frame, MONTHS)
     assert list(figures) == list(MONTHS)
     for numbers in figures.values():
         numbers.pop("last_session", None)
@@ -100,30 +106,30 @@ def test_exposures_are_means_over_the_sessions_of_the_month(key: tuple[str, ...]
                 "turnover_per_session": np.mean(changes),
             }
         check(figures[month], expected)
-        alone = describe(OUTPUTS[key], part.reset_index(drop=True), pd.DatetimeIndex([month]))
+        alone = describe(CATALOG[key], part.reset_index(drop=True), pd.DatetimeIndex([month]))
         alone[month].pop("last_session", None)
         check(alone[month], expected)
 
 
 def test_a_month_of_the_book_says_its_last_session() -> None:
-    frame = insights(np.random.default_rng(1))
-    for month, figures in describe(OUTPUTS["combined_insights",], frame, MONTHS).items():
+    frame = make_insights(np.random.default_rng(1))
+    for month, figures in describe(CATALOG[COMBINED_INSIGHTS], frame, MONTHS).items():
         last = of_month(frame, "date", month)["date"].max()
         assert figures.get("last_session") == (None if pd.isna(last) else f"{last:%Y-%m-%d}")
 
 
 def test_the_first_session_of_a_month_has_no_turnover_yet() -> None:
-    frame = insights(np.random.default_rng(2))
+    frame = make_insights(np.random.default_rng(2))
     one = frame[frame["date"] == SESSIONS[0]]
-    figures = describe(OUTPUTS["insights", MODEL.name], one, MONTHS[:1])[MONTHS[0]]
+    figures = describe(CATALOG[insights(MODEL.name)], one, MONTHS[:1])[MONTHS[0]]
     assert "turnover_per_session" not in figures
     assert "gross_exposure" in figures
 
 
-@pytest.mark.parametrize("key", [("performance_timeseries", MODEL.name), ("combined_performance",)])
+@pytest.mark.parametrize("key", [performance_timeseries(MODEL.name), COMBINED_PERFORMANCE])
 def test_returns_compound_over_the_month(key: tuple[str, ...]) -> None:
     frame = timeseries(np.random.default_rng(3))
-    figures = describe(OUTPUTS[key], frame, MONTHS)
+    figures = describe(CATALOG[key], frame, MONTHS)
     value = 1e6
     for month in MONTHS:
         part = of_month(frame, "date", month)
@@ -150,7 +156,7 @@ def test_the_metrics_shown_carry_their_window_and_one_that_is_undefined_is_left_
         ],
         columns=["model", "as_of", "window", "metric", "value"],
     )
-    figures = describe(OUTPUTS["performance_metrics", MODEL.name], frame, MONTHS[:3])
+    figures = describe(CATALOG[performance_metrics(MODEL.name)], frame, MONTHS[:3])
     check(figures[MONTHS[0]], {"rows": 3, "sharpe_ratio_1m": 1.5, "max_drawdown_since_start": -0.2})
     check(figures[MONTHS[1]], {"rows": 2, "turnover_1m": 3.0})
     check(figures[MONTHS[2]], {"rows": 0})
@@ -168,7 +174,7 @@ def test_the_weights_say_how_they_were_found() -> None:
             for m in "abc"
         ]
     )
-    figures = describe(OUTPUTS["weights",], frame, MONTHS[:2])
+    figures = describe(CATALOG[WEIGHTS], frame, MONTHS[:2])
     assert figures == {
         MONTHS[0]: {
             "rows": 3,
@@ -187,13 +193,13 @@ def test_the_weights_say_how_they_were_found() -> None:
     }
 
 
-@pytest.mark.parametrize("key", list(OUTPUTS))
+@pytest.mark.parametrize("key", list(CATALOG))
 def test_a_table_without_rows_is_described_by_its_zeros(key: tuple[str, ...]) -> None:
-    schema = OUTPUTS[key].schema
+    schema = CATALOG[key].schema
     kinds = {name: str(c.dtype) if c.dtype else "object" for name, c in schema.columns.items()}
     kinds = {name: "object" if kind == "str" else kind for name, kind in kinds.items()}
     frame = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in kinds.items()})
-    for figures in describe(OUTPUTS[key], frame, MONTHS).values():
+    for figures in describe(CATALOG[key], frame, MONTHS).values():
         assert figures["rows"] == 0
         assert not any(figures.values())
 

@@ -13,10 +13,10 @@ from dagster._core.test_utils import freeze_time
 from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, RAW_DATA
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.local import LocalFiles
-from hawk_assets_tests.orchestration.automation.ledger import RAW
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, assert_same, ragged_prices, stored
 
 BEFORE, AFTER = (
@@ -83,13 +83,13 @@ def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follo
         months = evening.months
         assert months[-1] == AUGUST
         before = pipeline(tmp_path, "kept")
-        outputs = list(before.outputs.values())
-        assert not runner.backfill(before, instance, outputs, months[0], AUGUST, lambda event: None)
+        tables = list(before.catalog.values())
+        assert not runner.backfill(before, instance, tables, months[0], AUGUST, lambda event: None)
         feed("2015-09-01")
         assert news(before, instance) == [AUGUST]
-        raw = [evening.outputs[key] for key in RAW]
+        raw = [evening.catalog[key] for key in RAW_DATA]
         done = runner.run_stage(evening, instance, raw, AUGUST, AUGUST)
-        assert (done.failed, done.made) == ({}, len(RAW))
+        assert (done.failed, done.made) == ({}, len(RAW_DATA))
         after = pipeline(tmp_path, "kept")
         assert after.months == [*months, SEPTEMBER]
         assert news(after, instance) == []
@@ -102,8 +102,8 @@ def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follo
         fresh = pipeline(tmp_path, "fresh")
         months = fresh.months
         assert not runner.backfill(
-            fresh, instance, list(fresh.outputs.values()), months[0], months[-1], lambda event: None
+            fresh, instance, list(fresh.catalog.values()), months[0], months[-1], lambda event: None
         )
     assert_same(stored(tmp_path / "kept"), stored(tmp_path / "fresh"))
-    book = stored(tmp_path / "kept")["combined_insights",]
+    book = stored(tmp_path / "kept")[COMBINED_INSIGHTS]
     assert {"2015-08-31", "2015-09-01"} <= set(book["date"].dt.strftime("%Y-%m-%d"))

@@ -20,6 +20,7 @@ from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES_SCHEMA, arrow_schema
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.catalog import WEIGHTS, performance_timeseries
 from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.pipelines import MODELS, Desk, desk_to_be_weighed
 
@@ -36,7 +37,7 @@ def launch(desk: Desk, **config: str) -> pd.DataFrame:
     """The weights as the launchpad makes them."""
     done = desk.pipeline.job.execute_in_process(
         instance=desk.instance,
-        asset_selection=[dg.AssetKey("weights")],
+        asset_selection=[dg.AssetKey(WEIGHTS)],
         tags={runner.RANGE_START: FIRST, runner.RANGE_END: LAST},
         run_config={
             "ops": {"weights": {"config": config}},
@@ -44,7 +45,7 @@ def launch(desk: Desk, **config: str) -> pd.DataFrame:
         },
     )
     assert done.success
-    return desk.tables()["weights",]
+    return desk.tables()[WEIGHTS]
 
 
 def test_the_launchpad_overrides_the_objective_for_one_run(desk: Desk) -> None:
@@ -73,7 +74,7 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
     storage = shutil.copytree(desk.settings.storage, tmp_path / "storage")
     tables = Tables(str(storage))
     for model in MODELS:
-        key = ("performance_timeseries", model.name)
+        key = performance_timeseries(model.name)
         months = tables.months(key)
         frame = tables.read(key, months).assign(daily_return=1e-4)
         schema = arrow_schema(PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
@@ -83,9 +84,9 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
         models={m.name: m for m in MODELS},
         aggregation=desk.pipeline.aggregation,
     )
-    (weights,) = runner.select(pipeline.outputs, ["weights"])
+    (weights,) = runner.select(pipeline.catalog, ["weights"])
     run = runner.run_stage(pipeline, desk.instance, [weights], FIRST, LAST)
-    table = pipeline.tables.read(weights.key, pipeline.tables.months(weights.key))
+    table = pipeline.storage.read(weights.key, pipeline.storage.months(weights.key))
     np.testing.assert_array_equal(table["weight"], 1 / len(MODELS))
     assert run.warnings == [
         "weights: 2015-04: equal_weight (no model is eligible); "
@@ -99,8 +100,8 @@ def test_the_settings_choose_for_all_runs(desk: Desk) -> None:
     settings = replace(desk.settings, aggregation=chosen)
     pipeline = build_pipeline(settings=settings, models={m.name: m for m in MODELS})
     assert pipeline.aggregation == chosen
-    weights = pipeline.outputs["weights",]
-    assert weights.code_version() != desk.pipeline.outputs["weights",].code_version()
+    weights = pipeline.catalog[WEIGHTS]
+    assert weights.code_version() != desk.pipeline.catalog[WEIGHTS].code_version()
 
 
 def test_families_that_cannot_fill_the_book_stop_the_graph_from_being_built(desk: Desk) -> None:
@@ -118,14 +119,14 @@ def test_the_comparison_needs_a_year_of_weights(desk: Desk) -> None:
 def three_years(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Performance of two of the registered models, stored as production stores it."""
     rng, tables = np.random.default_rng(0), Tables(str(tmp_path / "storage"))
-    template = desk.tables()["performance_timeseries", MODELS[0].name].iloc[[0]]
+    template = desk.tables()[performance_timeseries(MODELS[0].name)].iloc[[0]]
     dates = pd.bdate_range("2015-01-01", "2017-12-31")
     months = pd.date_range("2015-01-01", "2017-12-01", freq="MS")
     for name in list(discover())[:2]:
         frame = pd.concat([template] * len(dates), ignore_index=True)
         frame = frame.assign(date=dates, daily_return=rng.normal(3e-4, 0.01, len(dates)))
         schema = arrow_schema(PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
-        tables.write(("performance_timeseries", name), frame, months, schema)
+        tables.write(performance_timeseries(name), frame, months, schema)
     monkeypatch.setenv("HAWK_STORAGE", tables.root)
     monkeypatch.setenv("HAWK_START", "2015-01-01")
     monkeypatch.setenv("HAWK_END", "2017-12-01")

@@ -18,6 +18,7 @@ from hawk_assets.commands.status import status
 from hawk_assets.core.model import Array, Bars, States, TradingModel
 from hawk_assets.models import ema_cross, rsi
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.catalog import MARKET_DATA, WEIGHTS
 from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.pipelines import (
@@ -127,7 +128,7 @@ def test_a_restated_price_is_announced_made_again_and_reported_and_nothing_else(
         assert desk.made(since=last) == announced
         assert desk.due() == set()
         assert runs[0].warnings == ["restated: 1 rows of 2015-09-01, the first FULL on 2015-09-15"]
-        notes = metadata(desk, ("market_data",), "2015-09-01")
+        notes = metadata(desk, MARKET_DATA, "2015-09-01")
         assert (notes["restated_rows"], notes["first_restated"]) == (1, "FULL on 2015-09-15")
 
         after = desk.files()
@@ -217,7 +218,7 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
         }
         assert contract(sound, lost[0]) == (False, says)
         made = sound.made(since=last)
-        tables = {"/".join(key) for key in sound.pipeline.outputs}
+        tables = {"/".join(key) for key in sound.pipeline.catalog}
         assert {table for table, m in made if m == month} == tables - set(lost)
         share = shares(sound, month)
         assert share["brittle"] > 0
@@ -254,7 +255,7 @@ def contract(desk: Desk, table: str) -> tuple[bool, str]:
 
 
 def shares(desk: Desk, month: str) -> "pd.Series[float]":
-    weights = desk.tables()["weights",]
+    weights = desk.tables()[WEIGHTS]
     return weights[weights["month"] == month].set_index("model")["weight"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets_tests.aggregation.servers import LICENCE, refusing_optserver
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, desk_to_be_weighed
 
@@ -31,14 +32,14 @@ def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
         models={model.name: model for model in MODELS},
         aggregation=AGGREGATION,
     )
-    (weights,) = runner.select(pipeline.outputs, ["weights"])
+    (weights,) = runner.select(pipeline.catalog, ["weights"])
     return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", MONTH)
 
 
 def figures(desk: Desk, month: str) -> dict[str, Any]:
     """What stands on the latest materialisation of a month."""
     (record,) = desk.instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey("weights"), asset_partitions=[month]), limit=1
+        dg.AssetRecordsFilter(dg.AssetKey(WEIGHTS), asset_partitions=[month]), limit=1
     ).records
     assert record.asset_materialization
     return {name: m.value for name, m in record.asset_materialization.metadata.items()}
@@ -46,7 +47,7 @@ def figures(desk: Desk, month: str) -> dict[str, Any]:
 
 def verdict(desk: Desk) -> dg.AssetCheckEvaluation:
     """The latest one on the solver."""
-    key = dg.AssetCheckKey(dg.AssetKey("weights"), "solver")
+    key = dg.AssetCheckKey(dg.AssetKey(WEIGHTS), "solver")
     (record,) = desk.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
     assert record.event
     assert record.event.dagster_event
@@ -109,7 +110,7 @@ def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk:
     weigh(desk, SolverSettings("clarabel"))
     before = desk.files()
     run = weigh(desk, SolverSettings("mosek"))
-    why = run.failed["weights",]
+    why = run.failed[WEIGHTS]
     assert why.startswith(f"HAWK_SOLVER=mosek, but MOSEK cannot be used: {UNLICENSED}")
     assert "MOSEKLM_LICENSE_FILE" in why
     assert run.made == 0
@@ -118,6 +119,6 @@ def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk:
 
 def test_the_weights_do_not_depend_on_how_clarabel_came_to_solve(desk: Desk) -> None:
     weigh(desk, SolverSettings("clarabel"))
-    by_name = desk.tables()["weights",]
+    by_name = desk.tables()[WEIGHTS]
     weigh(desk, SolverSettings())
-    assert desk.tables()["weights",].equals(by_name)
+    assert desk.tables()[WEIGHTS].equals(by_name)

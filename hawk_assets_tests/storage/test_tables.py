@@ -20,6 +20,7 @@ import pytest
 from hawk_assets.core import schemas
 from hawk_assets.core.errors import DataError, MissingMonthError, SettingsError, StorageError
 from hawk_assets.core.schemas import arrow_schema
+from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 
@@ -128,19 +129,17 @@ def test_a_column_of_an_old_name_is_read_under_the_new_one(tables: Tables, old: 
         if i < count:
             frame = frame.rename(columns={"fallback": "rung"})
             types = pa.schema([f.with_name("rung") if f.name == "fallback" else f for f in types])
-        tables.write(("weights",), frame, MONTHS[i : i + 1], types, by="month")
-        file = (
-            pq.ParquetFile(tables.path(("weights",), month)) if "://" not in tables.root else None
-        )
+        tables.write(WEIGHTS, frame, MONTHS[i : i + 1], types, by="month")
+        file = pq.ParquetFile(tables.path(WEIGHTS, month)) if "://" not in tables.root else None
         assert file is None or ("rung" in file.schema_arrow.names) == (i < count)
     written = pd.concat([weights_of(month) for month in MONTHS], ignore_index=True)
-    read = tables.read(("weights",), MONTHS)
+    read = tables.read(WEIGHTS, MONTHS)
     pd.testing.assert_frame_equal(read, written, check_exact=True)
     schemas.validate(schemas.WEIGHTS_SCHEMA, read, "weights")
     some = ["model", "fallback", "month"]
-    pd.testing.assert_frame_equal(tables.read(("weights",), MONTHS, some), written[some])
-    assert list(tables.read(("weights",), MONTHS, ["weight"]).columns) == ["weight"]
-    pd.testing.assert_frame_equal(tables.read(("weights",), MONTHS[:1]), weights_of(MONTHS[0]))
+    pd.testing.assert_frame_equal(tables.read(WEIGHTS, MONTHS, some), written[some])
+    assert list(tables.read(WEIGHTS, MONTHS, ["weight"]).columns) == ["weight"]
+    pd.testing.assert_frame_equal(tables.read(WEIGHTS, MONTHS[:1]), weights_of(MONTHS[0]))
 
 
 def test_only_the_table_whose_column_is_renamed_is_read_under_the_new_name(
@@ -250,10 +249,10 @@ def test_missing_months_are_left_out_on_request(tables: Tables) -> None:
     written = states(over=MONTHS[:2])
     store(tables, written, MONTHS[:2])
     pd.testing.assert_frame_equal(tables.read(KEY, MONTHS, missing_ok=True), written)
-    nothing = tables.read(("weights",), MONTHS, ["month", "weight"], missing_ok=True)
+    nothing = tables.read(WEIGHTS, MONTHS, ["month", "weight"], missing_ok=True)
     assert nothing.empty
     assert list(nothing.columns) == ["month", "weight"]
-    assert not len(tables.months(("weights",)))
+    assert not len(tables.months(WEIGHTS))
 
 
 def test_months_of_other_columns_are_not_mixed(tables: Tables) -> None:

@@ -12,29 +12,37 @@ from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    MARKET_DATA,
+    WEIGHTS,
+    Table,
+    insights,
+)
 
 CURRENT = "models_are_current"
 NAMED = 5
 
 
 def build(
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     partitions: dg.PartitionsDefinition,
+    models: Sequence[str],
     parameters: AggregationParameters,
     lag: int,
     due: time,
 ) -> dg.AssetsDefinition:
     """The stage.
 
+    :param models: the models of the book
     :param lag: sessions from an insight to its trade
     :param due: when the UI takes the book for overdue, on the day after a weekday. Dagster's policy
         knows no holidays; who is told of a late book is for ``alerts`` to say, which do
     """
 
-    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        book, attribution = run.outputs
-        ingredients = _Ingredients(run)
+    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
+        book, attribution = run.tables
+        ingredients = _Ingredients(run, models)
         if book in run.selected:
             yield book, lambda: _combined(ingredients, parameters)
         if attribution in run.selected:
@@ -42,18 +50,18 @@ def build(
 
     check = dg.AssetCheckSpec(
         CURRENT,
-        asset=dg.AssetKey("combined_insights"),
+        asset=dg.AssetKey(COMBINED_INSIGHTS),
         description="Every model with a weight has insights for the latest session; a warning "
         "names the model and its age in sessions.",
     )
     freshness = dg.FreshnessPolicy.cron(
         f"{due.minute} {due.hour} * * TUE-SAT", lower_bound_delta=timedelta(days=1)
     )
-    stage = build_stage("combined_insights", outputs, partitions, body, checks=[check])
+    stage = build_stage("combined_insights", tables, partitions, body, checks=[check])
     return stage.map_asset_specs(
         lambda spec: (
             spec.replace_attributes(freshness_policy=freshness)
-            if spec.key == dg.AssetKey("combined_insights")
+            if spec.key == dg.AssetKey(COMBINED_INSIGHTS)
             else spec
         )
     )
@@ -62,21 +70,22 @@ def build(
 class _Ingredients:
     """What both tables are made of, read once."""
 
-    def __init__(self, run: Stage) -> None:
+    def __init__(self, run: Stage, models: Sequence[str]) -> None:
         self.run = run
+        self.models = models
 
     @cached_property
     def weights(self) -> pd.DataFrame:
-        return self.run.read(("weights",))
+        return self.run.read(WEIGHTS)
 
     @cached_property
     def insights(self) -> dict[str, pd.DataFrame]:
-        inputs = [i.key for i in self.run.outputs[0].inputs if i.key[0] == "insights"]
-        return {key[1]: self.run.read(key, ["date", "ticker", "weight"]) for key in inputs}
+        columns = ["date", "ticker", "weight"]
+        return {m: self.run.read(insights(m), columns) for m in self.models}
 
     @cached_property
     def market_data(self) -> pd.DataFrame:
-        return self.run.read(("market_data",), ["date", "ticker", "close"])
+        return self.run.read(MARKET_DATA, ["date", "ticker", "close"])
 
 
 def _attribution(of: _Ingredients, lag: int, parameters: AggregationParameters) -> pd.DataFrame:
@@ -89,7 +98,7 @@ def _combined(of: _Ingredients, parameters: AggregationParameters) -> pd.DataFra
     late = ages[ages["date"] == sessions[-1]] if len(sessions) else ages
     of.run.checks.append(
         dg.AssetCheckResult(
-            asset_key=dg.AssetKey("combined_insights"),
+            asset_key=dg.AssetKey(COMBINED_INSIGHTS),
             check_name=CURRENT,
             passed=late.empty,
             severity=dg.AssetCheckSeverity.WARN,

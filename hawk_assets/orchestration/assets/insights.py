@@ -7,17 +7,17 @@ import dagster as dg
 from hawk_assets.core.model import TradingModel
 from hawk_assets.insights.builder import build_insights
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import Table
 
 
 def build(
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     partitions: dg.PartitionsDefinition,
     models: Mapping[str, TradingModel],
 ) -> dg.AssetsDefinition:
-    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        for output in run.selected:
-            model, states = models[str(output.model)], output.inputs[0].key
-            yield output, lambda m=model, s=states: build_insights(m, run.read(s), run.months)
+    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
+        for table in run.selected:
+            model, states = models[str(table.model)], table.upstreams[0].key
+            yield table, lambda m=model, s=states: build_insights(m, run.read(s), run.months)
 
-    return build_stage("insights", outputs, partitions, body)
+    return build_stage("insights", tables, partitions, body)

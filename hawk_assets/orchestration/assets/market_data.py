@@ -9,13 +9,13 @@ import pandas as pd
 from hawk_assets.core.sessions import month_starts, shift
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
 from hawk_assets.orchestration.automation.source_sensor import SOURCE_VERSION
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import Table
 from hawk_assets.orchestration.metadata import Figures, attach
 
 
-def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        market_data, commitments = run.outputs
+def build(tables: Sequence[Table], partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
+        market_data, commitments = run.tables
 
         # Asked for before any row: what changes in between is then news to the next poll. Noted
         # with each table, so that a table that could not be fetched is news as well.
@@ -29,15 +29,15 @@ def build(outputs: Sequence[Output], partitions: dg.PartitionsDefinition) -> dg.
         if commitments in run.selected:
             yield commitments, lambda: _fetch_commitments(run, commitments, versions())
 
-    return build_stage("market_data", outputs, partitions, body, ["source"])
+    return build_stage("market_data", tables, partitions, body, ["source"])
 
 
 def _fetch_commitments(
-    run: Stage, output: Output, versions: Mapping[pd.Timestamp, str]
+    run: Stage, table: Table, versions: Mapping[pd.Timestamp, str]
 ) -> pd.DataFrame:
     frame: pd.DataFrame = run.context.resources.source.fetch_commitments_of_traders(*_span(run))
     notes: dict[pd.Timestamp, Figures] = {m: {SOURCE_VERSION: v} for m, v in versions.items()}
-    attach(run.context, dg.AssetKey(output.key), notes)
+    attach(run.context, dg.AssetKey(table.key), notes)
     return frame
 
 
@@ -46,11 +46,11 @@ def _span(run: Stage) -> tuple[pd.Timestamp, pd.Timestamp]:
 
 
 def _fetch_market_data(
-    run: Stage, output: Output, versions: Mapping[pd.Timestamp, str]
+    run: Stage, table: Table, versions: Mapping[pd.Timestamp, str]
 ) -> pd.DataFrame:
     source = run.context.resources.source
     fetched: pd.DataFrame = source.fetch_market_data(*_span(run))
-    stored = run.tables.read(output.key, run.months, missing_ok=True)
+    stored = run.storage.read(table.key, run.months, missing_ok=True)
     restated = restated_rows(stored, fetched)
     notes: dict[pd.Timestamp, Figures] = {}
     for month in run.months:
@@ -62,7 +62,7 @@ def _fetch_market_data(
                 "first_restated": f"{first['ticker']} on {first['date']:%Y-%m-%d}",
             }
         notes[month] = figures
-    attach(run.context, dg.AssetKey(output.key), notes)
+    attach(run.context, dg.AssetKey(table.key), notes)
     run.context.log.info(f"{len(fetched)} rows from {source.description}")
     return fetched
 

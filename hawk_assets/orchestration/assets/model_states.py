@@ -8,20 +8,20 @@ import dagster as dg
 from hawk_assets.core.model import TradingModel
 from hawk_assets.model_states.builder import StateBuilder
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import COMMITMENTS_OF_TRADERS, MARKET_DATA, Table
 
 
 def build(
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     partitions: dg.PartitionsDefinition,
     models: Mapping[str, TradingModel],
 ) -> dg.AssetsDefinition:
-    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
-        market_data = run.read(("market_data",))
-        reads_reports = any(models[str(output.model)].reports for output in run.selected)
-        commitments = run.read(("commitments_of_traders",)) if reads_reports else None
+    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
+        market_data = run.read(MARKET_DATA)
+        reads_reports = any(models[str(table.model)].reports for table in run.selected)
+        commitments = run.read(COMMITMENTS_OF_TRADERS) if reads_reports else None
         builder = StateBuilder(market_data, run.months, commitments)
-        for output in run.selected:
-            yield output, partial(builder.states, models[str(output.model)])
+        for table in run.selected:
+            yield table, partial(builder.states, models[str(table.model)])
 
-    return build_stage("model_states", outputs, partitions, body)
+    return build_stage("model_states", tables, partitions, body)

@@ -13,8 +13,9 @@ from dagster._core.storage.asset_check_execution_record import (
 from hawk_assets.core.errors import HawkError, MissingMonthError
 from hawk_assets.core.schemas import validate
 from hawk_assets.core.sessions import shift
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.conditions import refresh_when_stale
-from hawk_assets.orchestration.catalog import Input, Key, Output
+from hawk_assets.orchestration.catalog import MARKET_DATA, Table, Upstream
 from hawk_assets.orchestration.metadata import attach, describe
 from hawk_assets.orchestration.partitions import month_window, months_of
 from hawk_assets.storage.tables import Tables
@@ -30,14 +31,14 @@ class Stage:
     """One run of one stage.
 
     :param context: Dagster's
-    :param tables: where everything is stored
-    :param outputs: every table of the stage
+    :param storage: the stored tables
+    :param tables: every table of the stage
     :param checks: further verdicts of the body, recorded after its tables
     """
 
     context: dg.AssetExecutionContext
-    tables: Tables
-    outputs: Sequence[Output]
+    storage: Tables
+    tables: Sequence[Table]
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
 
     @cached_property
@@ -46,10 +47,10 @@ class Stage:
         return months_of(list(self.context.partition_keys))
 
     @cached_property
-    def selected(self) -> list[Output]:
+    def selected(self) -> list[Table]:
         """The tables to make."""
         chosen = self.context.selected_asset_keys
-        return [output for output in self.outputs if dg.AssetKey(output.key) in chosen]
+        return [table for table in self.tables if dg.AssetKey(table.key) in chosen]
 
     @cached_property
     def history(self) -> pd.DatetimeIndex:
@@ -57,16 +58,16 @@ class Stage:
         keys = self.context.assets_def.partitions_def.get_partition_keys()  # type: ignore[union-attr]
         return months_of([k for k in keys if pd.Timestamp(k) <= self.months[-1]])
 
-    def window(self, source: Input) -> pd.DatetimeIndex:
+    def window(self, source: Upstream) -> pd.DatetimeIndex:
         """The months of an input that the months asked for read."""
         first, last = shift(self.months[0], source.first), shift(self.months[-1], source.last)
         return self.history[(self.history >= first) & (self.history <= last)]
 
-    def read(self, key: Key, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def read(self, key: TableKey, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """An input, over the widest window that any selected table has of it."""
-        inputs = [i for output in self.selected for i in output.inputs if i.key == key]
+        inputs = [i for table in self.selected for i in table.upstreams if i.key == key]
         months = max((self.window(i) for i in inputs), key=len)
-        return self.tables.read(key, months, columns, missing_ok=any(i.optional for i in inputs))
+        return self.storage.read(key, months, columns, missing_ok=any(i.optional for i in inputs))
 
     @cached_property
     def earlier(self) -> pd.DatetimeIndex:
@@ -78,31 +79,31 @@ class Stage:
         """The last month before the first one asked for that has sessions; empty if none has."""
         before = self.history[self.history < self.months[0]]
         for i in reversed(range(len(before))):
-            if self.tables.rows(("market_data",), before[i]):
+            if self.storage.rows(MARKET_DATA, before[i]):
                 return before[i : i + 1]
         return before[:0]
 
-    def previous(self, output: Output) -> pd.DataFrame | None:
-        """The output's own month before; None where the history starts."""
-        return self.tables.read(output.key, self.earlier) if len(self.earlier) else None
+    def previous(self, table: Table) -> pd.DataFrame | None:
+        """The table's own month before; None where the history starts."""
+        return self.storage.read(table.key, self.earlier) if len(self.earlier) else None
 
     def results(
-        self, made: Iterable[tuple[Output, Make]]
+        self, made: Iterable[tuple[Table, Make]]
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """Make each table; one that raises becomes a failed check, its neighbours are made."""
         red, failed = self._red_checks(), set()
-        for output, make in made:
-            key = dg.AssetKey(output.key)
+        for table, make in made:
+            key = dg.AssetKey(table.key)
             try:
-                if lost := failed.intersection(i.key for i in output.inputs):
+                if lost := failed.intersection(i.key for i in table.upstreams):
                     raise MissingMonthError(f"{'/'.join(lost.pop())} has failed")
-                frame = validate(output.schema, make(), "/".join(output.key))
-                attach(self.context, key, describe(output, frame, self.months))
+                frame = validate(table.schema, make(), "/".join(table.key))
+                attach(self.context, key, describe(table, frame, self.months))
             except Exception as error:
-                failed.add(output.key)
+                failed.add(table.key)
                 known = isinstance(error, HawkError)
                 text = str(error) if known else f"{type(error).__name__}: {error}"
-                self.context.log.error(f"{'/'.join(output.key)}: {text}", exc_info=not known)
+                self.context.log.error(f"{'/'.join(table.key)}: {text}", exc_info=not known)
                 yield dg.AssetCheckResult(
                     asset_key=key, check_name=CHECK, passed=False, description=text
                 )
@@ -116,51 +117,51 @@ class Stage:
         # A passing check costs more than the table it is about; it is recorded to clear a red one.
         # The latest record is no verdict: it says that this very run has planned the check.
         history = self.context.instance.event_log_storage.get_asset_check_execution_history
-        keys = [dg.AssetKey(output.key) for output in self.selected]
+        keys = [dg.AssetKey(table.key) for table in self.selected]
         latest = {k: history(dg.AssetCheckKey(k, CHECK), limit=1, status=VERDICTS) for k in keys}
         return {key for key, found in latest.items() if found and found[0].status == Verdict.FAILED}
 
 
 def build_stage(
     name: str,
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     partitions: dg.PartitionsDefinition,
-    body: Callable[[Stage], Iterable[tuple[Output, Make]]],
+    body: Callable[[Stage], Iterable[tuple[Table, Make]]],
     resources: Iterable[str] = (),
     checks: Sequence[dg.AssetCheckSpec] = (),
     config: Mapping[str, dg.Field] | None = None,
 ) -> dg.AssetsDefinition:
-    """One step that makes ``outputs`` with ``body``.
+    """One step that makes ``tables`` with ``body``.
 
     :param body: takes the run, gives each selected table and the call that makes it, a table after
         the tables of this stage that it reads
     :param config: what can be chosen for one run, in the launchpad
     """
 
-    windows = _declared_windows(outputs)
+    windows = _declared_windows(tables)
 
     @dg.multi_asset(
         name=name,
-        specs=[spec(output, partitions, windows) for output in outputs],
+        specs=[spec(table, partitions, windows) for table in tables],
         check_specs=[
             dg.AssetCheckSpec(
                 CHECK,
-                asset=dg.AssetKey(output.key),
+                asset=dg.AssetKey(table.key),
                 blocking=True,
                 description="Made, and what its schema says; recorded when it fails, and when it "
                 "is good again.",
             )
-            for output in outputs
+            for table in tables
         ]
         + list(checks),
         can_subset=True,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys={"tables", *resources},
+        required_resource_keys={"storage", *resources},
         config_schema=config,
     )
     def stage(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
-        run = Stage(context, context.resources.tables, outputs)
+        run = Stage(context, context.resources.storage, tables)
         try:
             yield from run.results(body(run))
         except HawkError as error:
@@ -170,29 +171,29 @@ def build_stage(
 
 
 def spec(
-    output: Output, partitions: dg.PartitionsDefinition, windows: Mapping[Key, Input]
+    table: Table, partitions: dg.PartitionsDefinition, windows: Mapping[TableKey, Upstream]
 ) -> dg.AssetSpec:
     """The full spec of a table, for the service that makes it."""
     return dg.AssetSpec(
-        dg.AssetKey(output.key),
+        dg.AssetKey(table.key),
         deps=[
             dg.AssetDep(dg.AssetKey(w.key), partition_mapping=month_window(w.first, w.last))
-            for w in (windows[i.key] for i in output.inputs if i.key in windows)
-            if w.key != output.key or w.last < 0
+            for w in (windows[i.key] for i in table.upstreams if i.key in windows)
+            if w.key != table.key or w.last < 0
         ],
         partitions_def=partitions,
-        description=output.description,
-        group_name=output.service,
+        description=table.description,
+        group_name=table.service,
         owners=OWNERS,
         kinds={"python", "parquet"},
-        code_version=output.code_version(),
+        code_version=table.code_version(),
         skippable=True,
-        automation_condition=refresh_when_stale(output) if output.inputs else None,
-        tags={"model": output.model} if output.model else {},
+        automation_condition=refresh_when_stale(table) if table.upstreams else None,
+        tags={"model": table.model} if table.model else {},
     ).with_io_manager_key("io_manager")
 
 
-def _declared_windows(outputs: Sequence[Output]) -> dict[Key, Input]:
+def _declared_windows(tables: Sequence[Table]) -> dict[TableKey, Upstream]:
     """The window that Dagster is told for each input of a step: the widest of its tables.
 
     Dagster knows one mapping per step and input. It draws lineage with it and extends backfills;
@@ -200,11 +201,13 @@ def _declared_windows(outputs: Sequence[Output]) -> dict[Key, Input]:
     are made together none declares that it reads its own previous month: of that one Dagster would
     make a run apart, for each model.
     """
-    made = {output.key for output in outputs}
-    pairs = [(o.key, i.key) for o in outputs for i in o.inputs if i.key in made - {o.key}]
+    made = {table.key for table in tables}
+    pairs = [(o.key, i.key) for o in tables for i in o.upstreams if i.key in made - {o.key}]
     together = {key for pair in pairs for key in pair}
-    windows: dict[Key, Input] = {}
-    for i in (i for o in outputs for i in o.inputs if i.key != o.key or o.key not in together):
+    windows: dict[TableKey, Upstream] = {}
+    for i in (i for o in tables for i in o.upstreams if i.key != o.key or o.key not in together):
         known = windows.get(i.key, i)
-        windows[i.key] = Input(i.key, min(known.first, i.first), max(known.last, i.last))
+        windows[i.key] = Upstream(
+            key=i.key, first=min(known.first, i.first), last=max(known.last, i.last)
+        )
     return windows

@@ -9,7 +9,7 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.catalog import Output
+from hawk_assets.orchestration.catalog import WEIGHTS, Table
 from hawk_assets.orchestration.metadata import attach
 
 SOLVED = "solved"
@@ -17,27 +17,27 @@ SOLVER = "solver"
 
 
 def build(
-    outputs: Sequence[Output],
+    tables: Sequence[Table],
     partitions: dg.PartitionsDefinition,
     parameters: AggregationParameters,
     families: Mapping[str, str],
     settings: SolverSettings,
 ) -> dg.AssetsDefinition:
-    def body(run: Stage) -> Iterator[tuple[Output, Make]]:
+    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
         chosen = replace(
             parameters, objective=run.context.op_execution_context.op_config["objective"]
         )
-        yield run.outputs[0], lambda: _weights(run, chosen, families, Solver(settings))
+        yield run.tables[0], lambda: _weights(run, chosen, families, Solver(settings))
 
     solved = dg.AssetCheckSpec(
         SOLVED,
-        asset=dg.AssetKey("weights"),
+        asset=dg.AssetKey(WEIGHTS),
         description="The objective itself was solved, for every month in which a model has a "
         "record; a warning names the others.",
     )
     solver = dg.AssetCheckSpec(
         SOLVER,
-        asset=dg.AssetKey("weights"),
+        asset=dg.AssetKey(WEIGHTS),
         description="The solver of HAWK_SOLVER solved; under auto, Clarabel in place of a MOSEK "
         "that cannot be used is a warning. HAWK_SOLVER=clarabel chooses it.",
     )
@@ -49,7 +49,7 @@ def build(
     )
     return build_stage(
         "weights",
-        outputs,
+        tables,
         partitions,
         body,
         checks=[solved, solver],
@@ -65,20 +65,20 @@ def _weights(
 ) -> pd.DataFrame:
     from hawk_assets.aggregation.allocation import build_weights
 
-    output = run.outputs[0]
+    table = run.tables[0]
     performance = {
         source.key[-1]: run.read(source.key, ["date", "daily_return"])
-        for source in output.inputs
-        if source.key != output.key
+        for source in table.upstreams
+        if source.key != table.key
     }
     weights = build_weights(
-        performance, run.months, run.previous(output), parameters, families, solver
+        performance, run.months, run.previous(table), parameters, families, solver
     )
     unsolved = (weights["fallback"] != weights["objective"]) & (weights["status"] != "no_record")
     fallbacks = weights[unsolved].drop_duplicates("month")
     run.checks.append(
         dg.AssetCheckResult(
-            asset_key=dg.AssetKey("weights"),
+            asset_key=dg.AssetKey(WEIGHTS),
             check_name=SOLVED,
             passed=fallbacks.empty,
             severity=dg.AssetCheckSeverity.WARN,
@@ -97,7 +97,7 @@ def _record_fallbacks(run: Stage, weights: pd.DataFrame, solver: Solver) -> None
     """On each month that Clarabel has solved in MOSEK's place why, and a verdict on it."""
     why = "; ".join(solver.fallbacks)
     months = weights.loc[weights["solver"] == "clarabel", "month"].unique() if why else []
-    key = dg.AssetKey("weights")
+    key = dg.AssetKey(WEIGHTS)
     attach(run.context, key, {pd.Timestamp(month): {"solver_fallback": why} for month in months})
     run.checks.append(
         dg.AssetCheckResult(

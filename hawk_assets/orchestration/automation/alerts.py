@@ -32,10 +32,11 @@ from dagster._utils.tags import get_boolean_tag_value
 from hawk_assets.core.errors import AlertError, HawkError
 from hawk_assets.orchestration.automation.failure_reason import reason
 from hawk_assets.orchestration.automation.source_sensor import watched_months
+from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS
 from hawk_assets.orchestration.metadata import LAST_SESSION
 from hawk_assets.sources.base import MarketDataSource
 
-BOOK = dg.AssetKey("combined_insights")
+BOOK = dg.AssetKey(COMBINED_INSIGHTS)
 QUIET_WEEKDAYS = 3
 GRACE = timedelta(hours=1)
 LOOK_SECONDS = 300

@@ -1,7 +1,7 @@
 """When things run by themselves: on new data, and on anything stale.
 
 The incident this prevents: Dagster's ``eager()`` remembers ticks, and forgets an input that changed
-on the tick after it requested the output; with many models feeding one book, the book then stays
+on the tick after it requested the table; with many models feeding one book, the book then stays
 stale in silence. ``InputsNewer`` asks the event log instead (see ``staleness``).
 """
 
@@ -16,15 +16,16 @@ from dagster._core.definitions.declarative_automation.automation_condition impor
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._record import record
 
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import read_progress, to_request
-from hawk_assets.orchestration.catalog import Key, Output
+from hawk_assets.orchestration.catalog import Table
 
 
 @record
 class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
     """True for the months that are stale, lack nothing and wait for nothing: ``to_request``."""
 
-    output: Output
+    table: Table
 
     @property
     def description(self) -> str:
@@ -37,53 +38,53 @@ class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
         assert context.partitions_def is not None
         subset = context.asset_graph_view.get_subset_from_partition_keys(
-            context.key, context.partitions_def, _requests(context)[self.output.key]
+            context.key, context.partitions_def, _requests(context)[self.table.key]
         )
         return AutomationResult(context, subset.compute_intersection(context.candidate_subset))
 
 
-_TICKS: "WeakKeyDictionary[AssetGraphView, dict[Key, set[str]]]" = WeakKeyDictionary()
+_TICKS: "WeakKeyDictionary[AssetGraphView, dict[TableKey, set[str]]]" = WeakKeyDictionary()
 
 
-def _requests(context: AutomationContext[dg.AssetKey]) -> dict[Key, set[str]]:
+def _requests(context: AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
     """What this tick asks for, found once for all its conditions; a view lives for one tick."""
     view = context.asset_graph_view
     if view not in _TICKS:
         assert context.partitions_def is not None
         months = np.asarray(context.partitions_def.get_partition_keys(view.effective_dt))
         tables = _tables(view.asset_graph)
-        keys = {key for o in tables for key in (o.key, *(i.key for i in o.inputs))}
+        keys = {key for o in tables for key in (o.key, *(i.key for i in o.upstreams))}
         history, running = read_progress(view.instance, keys, list(months))
         requests = to_request(tables, history, running)
         _TICKS[view] = {key: set(months[flags].tolist()) for key, flags in requests.items()}
     return _TICKS[view]
 
 
-def _tables(graph: BaseAssetGraph[BaseAssetNode]) -> list[Output]:
+def _tables(graph: BaseAssetGraph[BaseAssetNode]) -> list[Table]:
     """The tables of which this code location knows the inputs, each after these.
 
     Tables of other services are among them: they carry their condition as external assets, which
     this location does not run, but waits for.
     """
     found = {
-        condition.output.key: condition.output
+        condition.table.key: condition.table
         for key in graph.get_all_asset_keys()
         if (root := graph.get(key).automation_condition)
         for condition in root.children
         if isinstance(condition, InputsNewer)
     }
-    reads = {key: {i.key for i in o.inputs} - {key} for key, o in found.items()}
+    reads = {key: {i.key for i in o.upstreams} - {key} for key, o in found.items()}
     return [found[key] for key in TopologicalSorter(reads).static_order() if key in found]
 
 
-def refresh_when_stale(output: Output) -> dg.AutomationCondition[dg.AssetKey]:
+def refresh_when_stale(table: Table) -> dg.AutomationCondition[dg.AssetKey]:
     """The condition on every table but the raw data.
 
     A failed model asks for nothing downstream of itself, and for nothing again until its own inputs
     change; its neighbours go on. Where the stage itself decides what to do without a model, its
     table is not waited for.
     """
-    return (InputsNewer(output=output) & ~dg.AutomationCondition.in_progress()).with_label(
+    return (InputsNewer(table=table) & ~dg.AutomationCondition.in_progress()).with_label(
         "an input is newer"
     )
 

@@ -7,12 +7,10 @@ import pandas as pd
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.orchestration.automation.staleness import History, read_history, read_progress
-from hawk_assets.orchestration.catalog import Key
+from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA, TableKey
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.sources.base import MarketDataSource
 
-MARKET_DATA: Key = ("market_data",)
-RAW_DATA: tuple[Key, ...] = (MARKET_DATA, ("commitments_of_traders",))
 SOURCE_VERSION = "source_version"
 WATCHED_MONTHS = 13
 
@@ -54,7 +52,7 @@ def changed_months(
     return changed
 
 
-def _versions(instance: dg.DagsterInstance, key: Key, history: History) -> dict[int, str]:
+def _versions(instance: dg.DagsterInstance, key: TableKey, history: History) -> dict[int, str]:
     """The source's version of which each month was last made, by storage id."""
     ids = [int(made) for made in history.made if made]
     if not ids:

@@ -20,7 +20,8 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Ev
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from hawk_assets.orchestration.catalog import Input, Key, Output
+from hawk_assets.core.types import TableKey
+from hawk_assets.orchestration.catalog import Table, Upstream
 
 MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
@@ -56,8 +57,8 @@ class History:
 
 
 def read_history(
-    instance: dg.DagsterInstance, keys: Iterable[Key], months: Sequence[str]
-) -> dict[Key, History]:
+    instance: dg.DagsterInstance, keys: Iterable[TableKey], months: Sequence[str]
+) -> dict[TableKey, History]:
     """The latest events of ``keys`` in ``months`` (partition keys), in one query."""
     rows = {dg.AssetKey(key).to_string(): key for key in keys}
     columns = {month: i for i, month in enumerate(months)}
@@ -94,8 +95,8 @@ def read_history(
 
 
 def read_progress(
-    instance: dg.DagsterInstance, keys: Iterable[Key], months: Sequence[str]
-) -> tuple[dict[Key, History], dict[Key, Flags]]:
+    instance: dg.DagsterInstance, keys: Iterable[TableKey], months: Sequence[str]
+) -> tuple[dict[TableKey, History], dict[TableKey, Flags]]:
     """``read_history``, and of each table the months that a run in progress has yet to make."""
     # Runs first: what one of them makes in between counts as made, not as failed.
     runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
@@ -119,30 +120,30 @@ def _number(run_id: str) -> int:
     return int.from_bytes(blake2b(run_id.encode(), digest_size=7).digest())
 
 
-def newer_inputs(output: Output, history: Mapping[Key, History]) -> dict[Key, Flags]:
-    """The months of ``output`` that are stale, per input that makes them so."""
-    own = history[output.key]
+def newer_inputs(table: Table, history: Mapping[TableKey, History]) -> dict[TableKey, Flags]:
+    """The months of ``table`` that are stale, per input that makes them so."""
+    own = history[table.key]
     found = {
         source.key: _newer(source, history[source.key], own.planned, own.planned_by)
-        for source in output.inputs
+        for source in table.upstreams
     }
     return {key: newer for key, newer in found.items() if newer.any()}
 
 
-def stale_months(output: Output, history: Mapping[Key, History]) -> Flags:
-    """The months of ``output`` with a newer input, shape ``(n_months,)``.
+def stale_months(table: Table, history: Mapping[TableKey, History]) -> Flags:
+    """The months of ``table`` with a newer input, shape ``(n_months,)``.
 
     A range fails as a whole, whichever of its months is to blame. So a failed attempt is stale as
     a whole as soon as one of its months is.
     """
-    own = history[output.key]
+    own = history[table.key]
     stale = np.zeros(len(own.made), bool)
-    for newer in newer_inputs(output, history).values():
+    for newer in newer_inputs(table, history).values():
         stale |= newer
     return stale | (own.failed & np.isin(own.planned_by, own.planned_by[own.failed & stale]))
 
 
-def _newer(source: Input, its: History, since: Numbers, by: Numbers) -> Flags:
+def _newer(source: Upstream, its: History, since: Numbers, by: Numbers) -> Flags:
     """Months that read a month of ``source`` made after ``since`` by another run than ``by``."""
     newer = np.zeros(len(since), bool)
     for offset in range(source.first, source.last + 1):
@@ -151,96 +152,96 @@ def _newer(source: Input, its: History, since: Numbers, by: Numbers) -> Flags:
 
 
 def to_make(
-    outputs: Iterable[Output], history: Mapping[Key, History], seeds: Mapping[Key, Flags]
-) -> dict[Key, Flags]:
+    tables: Iterable[Table], history: Mapping[TableKey, History], seeds: Mapping[TableKey, Flags]
+) -> dict[TableKey, Flags]:
     """What making everything stale comes to: stale months, and those that hang on them.
 
     A table that reads its own month before is made to the end, and from the first month that is
     missing. A month is left out while something it needs is missing or out of date and will not be
     made: the tables of a model that has failed wait for it.
 
-    :param outputs: tables to consider, each after its inputs; any other input is up to date
+    :param tables: tables to consider, each after its inputs; any other input is up to date
     :param history: of them and of their inputs
     :param seeds: months that are to be made for another reason, such as news from the source
     :return: months per table
     """
-    make: dict[Key, Flags] = {key: months.copy() for key, months in seeds.items()}
-    usable: dict[Key, Flags] = {}
-    for output in outputs:
-        past = history[output.key]
+    make: dict[TableKey, Flags] = {key: months.copy() for key, months in seeds.items()}
+    usable: dict[TableKey, Flags] = {}
+    for table in tables:
+        past = history[table.key]
         nothing = np.zeros(len(past.made), bool)
-        own = stale_months(output, history) | make.get(output.key, nothing)
+        own = stale_months(table, history) | make.get(table.key, nothing)
         ready = ~nothing
-        for source in (i for i in output.inputs if i.key != output.key):
+        for source in (i for i in table.upstreams if i.key != table.key):
             coming = make.get(source.key, nothing)
             there = usable.get(source.key, coming | (history[source.key].made > 0))
             own = own | _reading(source, coming)
             if not source.optional:
                 ready &= ~_reading(source, ~there)
-        if _is_chained(output):
+        if _is_chained(table):
             later = np.logical_or.accumulate(own[::-1])[::-1]
             own = own | (later & (past.planned == 0))
-        own = _onwards(output, own)
-        ready &= own | ((past.made > 0) & ~_outdated(output, history))
-        ready = ~_onwards(output, ~ready)
-        make[output.key], usable[output.key] = own & ready, ready
+        own = _onwards(table, own)
+        ready &= own | ((past.made > 0) & ~_outdated(table, history))
+        ready = ~_onwards(table, ~ready)
+        make[table.key], usable[table.key] = own & ready, ready
     return make
 
 
-def _outdated(output: Output, history: Mapping[Key, History]) -> Flags:
+def _outdated(table: Table, history: Mapping[TableKey, History]) -> Flags:
     """Months whose latest attempt failed, and that have a newer input than when last made."""
-    own = history[output.key]
+    own = history[table.key]
     newer = np.zeros(len(own.made), bool)
-    for source in output.inputs:
+    for source in table.upstreams:
         newer |= _newer(source, history[source.key], own.made, own.made_by)
     return own.failed & newer
 
 
 def to_request(
-    outputs: Sequence[Output], history: Mapping[Key, History], running: Mapping[Key, Flags]
-) -> dict[Key, Flags]:
+    tables: Sequence[Table], history: Mapping[TableKey, History], running: Mapping[TableKey, Flags]
+) -> dict[TableKey, Flags]:
     """Of all that is to be made, the months that wait for nothing.
 
     A month waits while something it reads, near or far, is being made or is to be made: new prices
     ask for no book before the signals on them are there. A table of the same stage is no reason to
     wait where the same months are asked of it, since one run makes both.
 
-    :param outputs: all tables that are known, each after its inputs
+    :param tables: all tables that are known, each after its inputs
     :param history: of them and of their inputs
     :param running: months that are being made
     :return: months per table
     """
-    make = to_make(outputs, history, running)
-    stages = {output.key: output.stage for output in outputs}
-    request: dict[Key, Flags] = {}
-    for output in outputs:
-        wait, unless_together = running[output.key], np.zeros(len(make[output.key]), bool)
+    make = to_make(tables, history, running)
+    stages = {table.key: table.stage for table in tables}
+    request: dict[TableKey, Flags] = {}
+    for table in tables:
+        wait, unless_together = running[table.key], np.zeros(len(make[table.key]), bool)
         mates = []
-        for source in (i for i in output.inputs if i.key != output.key and i.key in make):
+        for source in (i for i in table.upstreams if i.key != table.key and i.key in make):
             coming = make[source.key]
-            if stages.get(source.key) == output.stage:
+            if stages.get(source.key) == table.stage:
                 mates.append(request[source.key])
                 unless_together |= _reading(source, mates[-1])
                 coming = coming & ~mates[-1]
             wait = wait | _reading(source, coming)
-        months = make[output.key] & ~_onwards(output, wait)
+        months = make[table.key] & ~_onwards(table, wait)
         if any((months != mate).any() for mate in mates):
-            months &= ~_onwards(output, unless_together)
-        request[output.key] = months
+            months &= ~_onwards(table, unless_together)
+        request[table.key] = months
     return request
 
 
-def _is_chained(output: Output) -> bool:
+def _is_chained(table: Table) -> bool:
     """Whether a month of the table reads the month before it."""
-    return any(source.key == output.key for source in output.inputs)
+    return any(source.key == table.key for source in table.upstreams)
 
 
-def _onwards(output: Output, months: Flags) -> Flags:
+def _onwards(table: Table, months: Flags) -> Flags:
     """These months, and where the table is chained, all after the first."""
-    return np.logical_or.accumulate(months) if _is_chained(output) else months
+    return np.logical_or.accumulate(months) if _is_chained(table) else months
 
 
-def _reading(source: Input, months: Flags) -> Flags:
+def _reading(source: Upstream, months: Flags) -> Flags:
     """The months that read one of ``months`` of ``source``."""
     found = np.zeros(len(months), bool)
     for offset in range(source.first, source.last + 1):

@@ -10,14 +10,14 @@ import pytest
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError, StorageError
 from hawk_assets.orchestration.assets.io_manager import ParquetIOManager
-from hawk_assets.orchestration.catalog import plan
+from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, build_catalog
 from hawk_assets.orchestration.partitions import month_window, monthly, months_of
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.storage.tables import Tables
 
 PARTITIONS = monthly(pd.Timestamp("2020-01-01"), pd.Timestamp("2020-05-01"))
 SINGLE_RUN = dg.BackfillPolicy.single_run()
-OUTPUTS = plan({}, SimulationParameters(), AggregationParameters())
+CATALOG = build_catalog({}, SimulationParameters(), AggregationParameters())
 
 
 def book(months: pd.DatetimeIndex) -> pd.DataFrame:
@@ -44,7 +44,7 @@ class Runs:
         dg.materialize(
             assets,
             selection=selected,
-            resources={"io_manager": ParquetIOManager(self.tables, OUTPUTS)},
+            resources={"io_manager": ParquetIOManager(self.tables, CATALOG)},
             tags={
                 "dagster/asset_partition_range_start": f"{first}-01",
                 "dagster/asset_partition_range_end": f"{last}-01",
@@ -83,7 +83,7 @@ def months(first: str, last: str) -> pd.DatetimeIndex:
 
 def test_a_range_run_writes_a_file_per_month_also_for_a_month_without_rows(runs: Runs) -> None:
     runs.make("2020-02", "2020-04")
-    key = ("combined_insights",)
+    key = COMBINED_INSIGHTS
     assert list(runs.tables.months(key)) == list(months("2020-02", "2020-04"))
     assert [runs.tables.rows(key, m) for m in months("2020-02", "2020-04")] == [3, 0, 3]
     stored = runs.tables.read(key, months("2020-02", "2020-04"))

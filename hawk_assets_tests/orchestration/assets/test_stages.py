@@ -9,6 +9,14 @@ import pytest
 
 from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.assets.market_data import restated_rows
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    COMBINED_METRICS,
+    COMBINED_PERFORMANCE,
+    WEIGHTS,
+    insights,
+    model_states,
+)
 from hawk_assets_tests.pipelines import MODELS, assert_same, open_desk, ragged_prices
 
 
@@ -52,17 +60,17 @@ def test_awkward_prices_still_make_a_book(
         assert desk.backfill() == {}
         tables = desk.tables()
     sessions = market["date"].nunique()
-    assert len(tables["combined_performance",]) == sessions
-    assert tables["combined_insights",]["date"].nunique() == sessions
-    assert tables["combined_insights",]["weight"].abs().max() > 0
+    assert len(tables[COMBINED_PERFORMANCE]) == sessions
+    assert tables[COMBINED_INSIGHTS]["date"].nunique() == sessions
+    assert tables[COMBINED_INSIGHTS]["weight"].abs().max() > 0
     for model in MODELS:
-        insights = tables["insights", model.name].merge(
-            tables["model_states", model.name][["date", "ticker", "vol_63"]], how="left"
+        table = tables[insights(model.name)].merge(
+            tables[model_states(model.name)][["date", "ticker", "vol_63"]], how="left"
         )
-        unready = insights["vol_63"].isna()
+        unready = table["vol_63"].isna()
         assert unready.any()
-        assert (insights.loc[unready & (insights["ticker"] == "HALT"), "weight"] == 0).all()
-        assert (insights["weight"].abs() <= 0.10 + 1e-12).all()
+        assert (table.loc[unready & (table["ticker"] == "HALT"), "weight"] == 0).all()
+        assert (table["weight"].abs() <= 0.10 + 1e-12).all()
 
 
 def test_a_month_without_sessions_is_empty_and_the_account_goes_on(tmp_path: Path) -> None:
@@ -73,13 +81,13 @@ def test_a_month_without_sessions_is_empty_and_the_account_goes_on(tmp_path: Pat
         assert desk.backfill() == {}
         whole = desk.tables()
     with open_desk(tmp_path / "by_month", prices, "2015-07") as desk:
-        outputs = list(desk.pipeline.outputs.values())
+        tables = list(desk.pipeline.catalog.values())
         for month in desk.pipeline.months:
-            run = runner.run_stage(desk.pipeline, desk.instance, outputs, month, month)
+            run = runner.run_stage(desk.pipeline, desk.instance, tables, month, month)
             assert run.failed == {}
         assert_same(desk.tables(), whole)
-    assert whole["combined_performance",]["date"].nunique() == prices["date"].nunique()
-    metrics = whole["combined_metrics",]
+    assert whole[COMBINED_PERFORMANCE]["date"].nunique() == prices["date"].nunique()
+    metrics = whole[COMBINED_METRICS]
     assert sorted(metrics["as_of"].dt.month.unique()) == [2, 3, 4, 6, 7]
     since_start = metrics[(metrics["window"] == "running") & (metrics["metric"] == "days")]
     assert since_start["value"].iloc[-1] == prices["date"].nunique()
@@ -109,8 +117,8 @@ def test_a_month_before_any_record_is_no_unsolved_one(tmp_path: Path) -> None:
     with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
         assert desk.backfill(None, None, "market_data", "model_states", "insights") == {}
         assert desk.backfill(None, None, "performance") == {}
-        (weights,) = runner.select(desk.pipeline.outputs, ["weights"])
+        (weights,) = runner.select(desk.pipeline.catalog, ["weights"])
         run = runner.run_stage(desk.pipeline, desk.instance, [weights], "2015-01-01", "2015-06-01")
-        fallbacks = desk.tables()["weights",]["fallback"]
+        fallbacks = desk.tables()[WEIGHTS]["fallback"]
     assert set(fallbacks) == {"equal_weight", "min_variance"}
     assert run.warnings == []

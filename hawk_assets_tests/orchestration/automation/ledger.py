@@ -1,4 +1,4 @@
-"""The pipeline without its numbers: the real plan, and runs that can be held half way.
+"""The pipeline without its numbers: the real catalog, and runs that can be held half way.
 
 The content of a month is a fingerprint of the contents it was made from, so that what automation
 leaves behind can be compared with a pipeline made from scratch.
@@ -23,41 +23,43 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
 
 from hawk_assets.aggregation.parameters import AggregationParameters
+from hawk_assets.core.types import TableKey
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.assets.stage import build_stage
 from hawk_assets.orchestration.automation.conditions import build_automation
 from hawk_assets.orchestration.automation.staleness import MADE, PLANNED, History, to_request
-from hawk_assets.orchestration.catalog import Key, Output, plan
+from hawk_assets.orchestration.catalog import RAW_DATA, Table, build_catalog
 from hawk_assets.simulation.parameters import SimulationParameters
 
-RAW: tuple[Key, ...] = (("market_data",), ("commitments_of_traders",))
 A, B = "ema_cross_2_9", "ema_cross_3_9"
 JOB = "__ASSET_JOB"
-Month = tuple[Key, str]
+Month = tuple[TableKey, str]
 NUMBERS: defaultdict[str, int] = defaultdict(lambda: len(NUMBERS))
 """Runs by name as numbers."""
 
 
-def small_plan(reach: int = 2) -> dict[Key, Output]:
-    """The real plan for the models A and B; no table looks back further than ``reach`` months."""
+def small_catalog(reach: int = 2) -> dict[TableKey, Table]:
+    """The real catalog for models A and B; no table looks back further than ``reach`` months."""
     models = {m.name: m for m in (EmaCross(2, 9), EmaCross(3, 9))}
     return {
         key: replace(
-            output, inputs=tuple(replace(i, first=max(i.first, -reach)) for i in output.inputs)
+            table, upstreams=tuple(replace(i, first=max(i.first, -reach)) for i in table.upstreams)
         )
-        for key, output in plan(models, SimulationParameters(), AggregationParameters()).items()
+        for key, table in build_catalog(
+            models, SimulationParameters(), AggregationParameters()
+        ).items()
     }
 
 
 def small_defs(
-    outputs: Mapping[Key, Output], partitions: dg.MonthlyPartitionsDefinition
+    catalog: Mapping[TableKey, Table], partitions: dg.MonthlyPartitionsDefinition
 ) -> dg.Definitions:
     """Definitions as the pipeline's own, of steps that are never run."""
-    stages = groupby(outputs.values(), key=lambda output: output.stage)
+    stages = groupby(catalog.values(), key=lambda table: table.stage)
     return dg.Definitions(
         assets=[build_stage(name, list(o), partitions, lambda run: ()) for name, o in stages],
         sensors=[build_automation("hawk", 30)],
-        resources={"tables": object(), "io_manager": dg.mem_io_manager},
+        resources={"storage": object(), "io_manager": dg.mem_io_manager},
     )
 
 
@@ -108,41 +110,41 @@ class Run:
 class Ledger:
     """What has been made and from what, with an event log on paper.
 
-    :param outputs: the plan
+    :param catalog: its tables
     :param months: partition keys
     """
 
-    def __init__(self, outputs: Mapping[Key, Output], months: Sequence[str]) -> None:
-        self.outputs, self.months = outputs, list(months)
+    def __init__(self, catalog: Mapping[TableKey, Table], months: Sequence[str]) -> None:
+        self.catalog, self.months = catalog, list(months)
         self.source = dict.fromkeys(months, 0)
         self.contents: dict[Month, int] = {}
         self.times_made: dict[Month, int] = {}
         self.made_from: dict[Month, dict[Month, int]] = {}
         self.failed_on: dict[Month, dict[Month, int]] = {}
-        self.broken: set[Key | Month] = set()
+        self.broken: set[TableKey | Month] = set()
         self._runs, self._ids = count(1), count(1)
         self._active: set[str] = set()
         self._events: dict[Month, list[tuple[int, str, str]]] = {}
 
-    def inputs(self, key: Key, month: str) -> list[tuple[Month, bool]]:
+    def upstreams(self, key: TableKey, month: str) -> list[tuple[Month, bool]]:
         """The months that a month reads, and whether it can do without."""
         at = self.months.index(month)
         return [
             ((source.key, self.months[at + offset]), source.optional)
-            for source in self.outputs[key].inputs
+            for source in self.catalog[key].upstreams
             for offset in range(source.first, source.last + 1)
             if 0 <= at + offset < len(self.months)
         ]
 
     def content(self, month: Month, contents: Mapping[Month, int]) -> int:
         """What a month is when made from ``contents`` now."""
-        if not self.outputs[month[0]].inputs:
+        if not self.catalog[month[0]].upstreams:
             return hash((month, self.source[month[1]]))
-        return hash((month, *(contents.get(read) for read, _ in self.inputs(*month))))
+        return hash((month, *(contents.get(read) for read, _ in self.upstreams(*month))))
 
-    def begin(self, keys: Iterable[Key], months: Sequence[str]) -> Run:
+    def begin(self, keys: Iterable[TableKey], months: Sequence[str]) -> Run:
         """Plan a run and read its inputs; a table that lacks one or is broken is left out whole."""
-        chosen = [key for key in self.outputs if key in set(keys)]
+        chosen = [key for key in self.catalog if key in set(keys)]
         planned = [(key, month) for key in chosen for month in months]
         run_id = f"run-{next(self._runs)}"
         self.start(run_id)
@@ -154,7 +156,7 @@ class Ledger:
             table: dict[Month, int] = {}
             for month in months:
                 there = before | made | table
-                needed = {r for r, optional in self.inputs(key, month) if not optional}
+                needed = {r for r, optional in self.upstreams(key, month) if not optional}
                 if {key, (key, month)} & self.broken or not needed <= there.keys():
                     break
                 table[key, month] = self.content((key, month), there)
@@ -169,7 +171,7 @@ class Ledger:
         for month in run.planned:
             read = {
                 r: (self.times_made if r in run.made else run.seen).get(r, 0)
-                for r, _ in self.inputs(*month)
+                for r, _ in self.upstreams(*month)
             }
             if month in run.made:
                 self.contents[month], self.made_from[month] = run.made[month], read
@@ -183,14 +185,14 @@ class Ledger:
         """End a run before it has stored anything."""
         self.end(replace(run, made={}))
 
-    def make(self, keys: Iterable[Key], months: Sequence[str] | None = None) -> None:
+    def make(self, keys: Iterable[TableKey], months: Sequence[str] | None = None) -> None:
         """A run from beginning to end; all months unless told."""
         self.end(self.begin(keys, self.months if months is None else months))
 
     def backfill(self) -> None:
         """Everything, stage after stage."""
-        for _, tables in groupby(self.outputs.values(), key=lambda output: output.stage):
-            self.make([output.key for output in tables])
+        for _, tables in groupby(self.catalog.values(), key=lambda table: table.stage):
+            self.make([table.key for table in tables])
 
     def news(self, first: str, last: str | None = None) -> None:
         """The source restates ``first`` to ``last``; the sensor fetches from there to the end."""
@@ -198,23 +200,25 @@ class Ledger:
         until = self.months.index(last) if last else len(self.months) - 1
         for month in self.months[since : until + 1]:
             self.source[month] += 1
-        self.make(RAW, self.months[since:])
+        self.make(RAW_DATA, self.months[since:])
 
     def is_current(self, read: Mapping[Month, int] | None) -> bool:
         """Whether nothing that was read has been made again since."""
         return read is not None and all(self.times_made.get(r, 0) == n for r, n in read.items())
 
-    def runs(self, asked: Mapping[Key, Sequence[str]]) -> list[tuple[list[Key], list[str]]]:
+    def runs(
+        self, asked: Mapping[TableKey, Sequence[str]]
+    ) -> list[tuple[list[TableKey], list[str]]]:
         """The runs that come of a tick: one per stage and unbroken stretch of months."""
-        together: dict[tuple[str, tuple[str, ...]], list[Key]] = {}
+        together: dict[tuple[str, tuple[str, ...]], list[TableKey]] = {}
         for key, months in asked.items():
             at = [self.months.index(month) for month in months]
             for _, stretch in groupby(enumerate(at), key=lambda pair: pair[1] - pair[0]):
                 span = tuple(self.months[i] for _, i in stretch)
-                together.setdefault((self.outputs[key].stage, span), []).append(key)
+                together.setdefault((self.catalog[key].stage, span), []).append(key)
         return [(keys, list(span)) for (_, span), keys in together.items()]
 
-    def settle(self) -> list[dict[Key, list[str]]]:
+    def settle(self) -> list[dict[TableKey, list[str]]]:
         """Tick and run what is asked for until nothing is; what each tick asked for."""
         ticks = []
         while asked := self.tick():
@@ -227,7 +231,7 @@ class Ledger:
     def from_scratch(self) -> dict[Month, int]:
         """What everything would be, were it made now and nothing failed."""
         contents: dict[Month, int] = {}
-        for key in self.outputs:
+        for key in self.catalog:
             for month in self.months:
                 contents[key, month] = self.content((key, month), contents)
         return contents
@@ -243,10 +247,10 @@ class Ledger:
     def finish(self, run_id: str, whole: bool) -> None:
         self._active.discard(run_id)
 
-    def tick(self) -> dict[Key, list[str]]:
+    def tick(self) -> dict[TableKey, list[str]]:
         """What automation asks for, by table."""
         history, running = {}, {}
-        for key in self.outputs:
+        for key in self.catalog:
             rows = [latest(self._events.get((key, month), [])) for month in self.months]
             made, made_by, planned, planned_by = zip(*rows, strict=True)
             history[key] = History(
@@ -256,7 +260,7 @@ class Ledger:
                 np.array([NUMBERS[run] for run in planned_by]),
             )
             running[key] = history[key].failed & np.isin(planned_by, list(self._active))
-        asked = to_request([o for o in self.outputs.values() if o.inputs], history, running)
+        asked = to_request([o for o in self.catalog.values() if o.upstreams], history, running)
         return {
             key: np.array(self.months)[flags].tolist()
             for key, flags in asked.items()
@@ -275,10 +279,10 @@ class InstanceLedger(Ledger):
         self,
         instance: dg.DagsterInstance,
         defs: dg.Definitions,
-        outputs: Mapping[Key, Output],
+        catalog: Mapping[TableKey, Table],
         months: Sequence[str],
     ) -> None:
-        super().__init__(outputs, months)
+        super().__init__(catalog, months)
         self.instance, self.defs = instance, defs
         self.cursor: AssetDaemonCursor | None = None
         self.begins_as = DagsterRunStatus.STARTED
@@ -293,10 +297,10 @@ class InstanceLedger(Ledger):
         kind = dg.DagsterEventType.RUN_SUCCESS if whole else dg.DagsterEventType.RUN_FAILURE
         self.instance.report_dagster_event(DagsterEvent(kind.value, JOB), run_id)
 
-    def tick(self) -> dict[Key, list[str]]:
+    def tick(self) -> dict[TableKey, list[str]]:
         result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)
         self.cursor = result.cursor
-        asked = {key: result.get_requested_partitions(dg.AssetKey(key)) for key in self.outputs}
+        asked = {key: result.get_requested_partitions(dg.AssetKey(key)) for key in self.catalog}
         return {key: sorted(map(str, months)) for key, months in asked.items() if months}
 
 

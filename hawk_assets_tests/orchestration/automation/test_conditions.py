@@ -15,21 +15,30 @@ from dagster._core.test_utils import freeze_time
 from dagster._serdes import deserialize_value, serialize_value
 
 from hawk_assets.commands.backfill import backfill, run_stage
+from hawk_assets.core.types import TableKey
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.automation import conditions
 from hawk_assets.orchestration.automation.conditions import refresh_when_stale
 from hawk_assets.orchestration.build import build_pipeline
-from hawk_assets.orchestration.catalog import SERVICES, Key
+from hawk_assets.orchestration.catalog import (
+    COMBINED_INSIGHTS,
+    RAW_DATA,
+    SERVICES,
+    WEIGHTS,
+    insights,
+    model_states,
+    performance_metrics,
+    performance_timeseries,
+)
 from hawk_assets.orchestration.partitions import monthly
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.orchestration.automation.ledger import (
-    RAW,
     A,
     B,
     InstanceLedger,
     month_keys,
+    small_catalog,
     small_defs,
-    small_plan,
 )
 from hawk_assets_tests.orchestration.automation.test_staleness import (
     assert_settled,
@@ -37,10 +46,8 @@ from hawk_assets_tests.orchestration.automation.test_staleness import (
     play,
 )
 
-PLAN = small_plan()
+CATALOG = small_catalog()
 MODELS = {m.name: m for m in (EmaCross(2, 9), EmaCross(3, 9))}
-STATES, INSIGHTS = ("model_states",), ("insights",)
-TIMESERIES, METRICS = ("performance_timeseries",), ("performance_metrics",)
 
 
 def partitions_of(months: list[str]) -> dg.MonthlyPartitionsDefinition:
@@ -48,12 +55,12 @@ def partitions_of(months: list[str]) -> dg.MonthlyPartitionsDefinition:
 
 
 def new_ledger(instance: dg.DagsterInstance, months: list[str]) -> InstanceLedger:
-    return InstanceLedger(instance, small_defs(PLAN, partitions_of(months)), PLAN, months)
+    return InstanceLedger(instance, small_defs(CATALOG, partitions_of(months)), CATALOG, months)
 
 
 def restart(ledger: InstanceLedger) -> None:
     """Another process: the same code and event log, nothing remembered."""
-    ledger.defs, ledger.cursor = small_defs(PLAN, partitions_of(ledger.months)), None
+    ledger.defs, ledger.cursor = small_defs(CATALOG, partitions_of(ledger.months)), None
 
 
 @pytest.fixture
@@ -104,8 +111,8 @@ def test_news_is_worked_off_stage_by_stage_and_each_month_made_once(
     assert len(ticks) == 6
     assert ledger.contents == ledger.from_scratch()
     new = {month: n - before[month] for month, n in ledger.times_made.items()}
-    assert {new[key, month] for key in PLAN for month in ledger.months[2:]} == {1}
-    assert not any(new[key, month] for key in PLAN for month in ledger.months[:1])
+    assert {new[key, month] for key in CATALOG for month in ledger.months[2:]} == {1}
+    assert not any(new[key, month] for key in CATALOG for month in ledger.months[:1])
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED])
@@ -129,7 +136,7 @@ def test_an_input_that_changes_during_a_run_is_found_after_it(ledger: InstanceLe
     ledger.news(ledger.months[-1])
     running = [ledger.begin(keys, months) for keys, months in ledger.runs(ledger.tick())]
     ledger.news(ledger.months[-2])
-    assert ledger.tick() == {(*STATES, m): [ledger.months[-2]] for m in (A, B)}
+    assert ledger.tick() == {model_states(m): [ledger.months[-2]] for m in (A, B)}
     for run in running:
         ledger.end(run)
     ledger.settle()
@@ -137,32 +144,34 @@ def test_an_input_that_changes_during_a_run_is_found_after_it(ledger: InstanceLe
 
 
 def test_a_past_month_made_by_hand_is_followed_by_one_range(ledger: InstanceLedger) -> None:
-    ledger.make([(*TIMESERIES, A)], ledger.months[1:2])
+    ledger.make([performance_timeseries(A)], ledger.months[1:2])
     ticks = ledger.settle()
     first, second, *_ = ticks
-    assert first[*TIMESERIES, A] == ledger.months[2:]
-    assert first[*METRICS, A] == ledger.months[1:2]
-    assert second[*METRICS, A] == ledger.months[2:]
-    assert first["weights",] + second["weights",] == ledger.months[2:]
-    assert not any((*TIMESERIES, A) in tick for tick in ticks[1:])
+    assert first[performance_timeseries(A)] == ledger.months[2:]
+    assert first[performance_metrics(A)] == ledger.months[1:2]
+    assert second[performance_metrics(A)] == ledger.months[2:]
+    assert first[WEIGHTS] + second[WEIGHTS] == ledger.months[2:]
+    assert not any(performance_timeseries(A) in tick for tick in ticks[1:])
     assert ledger.contents == ledger.from_scratch()
 
 
 # One model fails
 
 
-@pytest.mark.parametrize("stage", ["model_states", "performance_timeseries"])
-def test_a_model_that_fails_stops_nobody_but_itself(ledger: InstanceLedger, stage: str) -> None:
-    own = [key for key, output in PLAN.items() if output.model == A]
-    lost = own[own.index((stage, A)) + 1 :]
-    ledger.broken.add((stage, A))
+@pytest.mark.parametrize("table", [model_states(A), performance_timeseries(A)])
+def test_a_model_that_fails_stops_nobody_but_itself(
+    ledger: InstanceLedger, table: TableKey
+) -> None:
+    own = [key for key, its in CATALOG.items() if its.model == A]
+    lost = own[own.index(table) + 1 :]
+    ledger.broken.add(table)
     before = dict(ledger.times_made)
     ledger.news(ledger.months[-2])
     asked = [key for tick in ledger.settle() for key in tick]
-    assert asked.count((stage, A)) == 1
+    assert asked.count(table) == 1
     # The simulator's step takes a model's account and figures together.
-    assert not set(asked) & set(lost) - {(*METRICS, A)}
-    others = [key for key, output in PLAN.items() if output.model != A]
+    assert not set(asked) & set(lost) - {performance_metrics(A)}
+    others = [key for key, its in CATALOG.items() if its.model != A]
     assert all(
         ledger.times_made[key, month] > before[key, month]
         for key in others
@@ -174,11 +183,11 @@ def test_a_model_that_fails_stops_nobody_but_itself(ledger: InstanceLedger, stag
 
 
 def test_a_repair_asks_for_just_the_rest(ledger: InstanceLedger) -> None:
-    ledger.broken.add((*INSIGHTS, A))
+    ledger.broken.add(insights(A))
     ledger.news(ledger.months[-2])
     ledger.settle()
     ledger.broken.clear()
-    ledger.make([(*INSIGHTS, A)], ledger.months[-2:])
+    ledger.make([insights(A)], ledger.months[-2:])
     asked = {key for tick in ledger.settle() for key in tick}
     book = (
         "weights",
@@ -187,7 +196,11 @@ def test_a_repair_asks_for_just_the_rest(ledger: InstanceLedger) -> None:
         "combined_performance",
         "combined_metrics",
     )
-    assert asked == {(*TIMESERIES, A), (*METRICS, A), *((table,) for table in book)}
+    assert asked == {
+        performance_timeseries(A),
+        performance_metrics(A),
+        *((table,) for table in book),
+    }
     assert ledger.contents == ledger.from_scratch()
 
 
@@ -211,14 +224,14 @@ def test_after_the_last_tick_everything_is_newer_than_its_inputs(
 # Why not eager()
 
 
-def book_after_two_models_in_turn(ledger: InstanceLedger) -> dict[Key, list[str]]:
+def book_after_two_models_in_turn(ledger: InstanceLedger) -> dict[TableKey, list[str]]:
     """The book is asked for and made on news of A; B has its news on the next tick."""
     month = ledger.months[-1:]
     ledger.tick()
-    ledger.make([(*INSIGHTS, A)], month)
-    assert ledger.tick()["combined_insights",] == month
-    ledger.make([("combined_insights",)], month)
-    ledger.make([(*INSIGHTS, B)], month)
+    ledger.make([insights(A)], month)
+    assert ledger.tick()[COMBINED_INSIGHTS] == month
+    ledger.make([COMBINED_INSIGHTS], month)
+    ledger.make([insights(B)], month)
     return {key: months for _ in range(4) for key, months in ledger.tick().items()}
 
 
@@ -228,7 +241,7 @@ def test_eager_forgets_the_second_of_two_models_and_this_does_not(
     eager = ledger.defs.map_asset_specs(
         func=lambda spec: spec.replace_attributes(
             automation_condition=dg.AutomationCondition.eager()
-            if spec.key == dg.AssetKey("combined_insights")
+            if spec.key == dg.AssetKey(COMBINED_INSIGHTS)
             else None
         )
     )
@@ -239,13 +252,13 @@ def test_eager_forgets_the_second_of_two_models_and_this_does_not(
     assert ledger.contents == ledger.from_scratch()
     ledger.defs = ours.map_asset_specs(
         func=lambda spec: spec.replace_attributes(
-            automation_condition=refresh_when_stale(PLAN["combined_insights",])
-            if spec.key == dg.AssetKey("combined_insights")
+            automation_condition=refresh_when_stale(CATALOG[COMBINED_INSIGHTS])
+            if spec.key == dg.AssetKey(COMBINED_INSIGHTS)
             else None
         )
     )
     asked = book_after_two_models_in_turn(ledger)
-    assert asked == {("combined_insights",): ledger.months[-1:]}
+    assert asked == {COMBINED_INSIGHTS: ledger.months[-1:]}
 
 
 # The calendar
@@ -256,18 +269,18 @@ def test_the_new_month_waits_for_prices_and_has_its_weights_at_once(
 ) -> None:
     with freeze_time(datetime(2020, 3, 31, 23, 59, tzinfo=UTC)):
         pipeline = build_pipeline(settings=settings(tmp_path, "2020-01-01", None), models=MODELS)
-        ledger = InstanceLedger(instance, pipeline.defs, pipeline.outputs, month_keys(3))
+        ledger = InstanceLedger(instance, pipeline.defs, pipeline.catalog, month_keys(3))
         ledger.backfill()
         assert ledger.tick() == {}
     with freeze_time(datetime(2020, 4, 1, 0, 1, tzinfo=UTC)):
         april = ["2020-04-01"]
         ledger.months += april
         ledger.source |= {april[0]: 0}
-        assert ledger.settle() == [{("weights",): april}]
-        ledger.make(RAW, ["2020-03-01", *april])
+        assert ledger.settle() == [{WEIGHTS: april}]
+        ledger.make(RAW_DATA, ["2020-03-01", *april])
         asked = ledger.settle()
-        assert asked[0] == {(*STATES, m): ["2020-03-01", *april] for m in (A, B)}
-        assert asked[3]["weights",] == april
+        assert asked[0] == {model_states(m): ["2020-03-01", *april] for m in (A, B)}
+        assert asked[3][WEIGHTS] == april
         assert ledger.contents == ledger.from_scratch()
 
 
@@ -291,7 +304,11 @@ def test_account_and_figures_of_a_model_go_into_one_run(ledger: InstanceLedger) 
         frozenset(key.to_user_string() for key in request.asset_selection or [])
         for request in requests(ledger.defs, ledger.instance)
     }
-    simulated = {"/".join((table, m)) for table in (*TIMESERIES, *METRICS) for m in (A, B)}
+    simulated = {
+        "/".join(table(m))
+        for table in (performance_timeseries, performance_metrics)
+        for m in (A, B)
+    }
     assert any(simulated <= run for run in asked)
 
 
@@ -325,9 +342,9 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
         service: build_pipeline(service, settings(tmp_path, months[0], months[-1]), MODELS)
         for service in SERVICES
     }
-    outputs = built["trading_models"].outputs
+    tables = built["trading_models"].catalog
     services = {name: pipeline.defs for name, pipeline in built.items()}
-    ledger = InstanceLedger(instance, dg.Definitions(), outputs, months)
+    ledger = InstanceLedger(instance, dg.Definitions(), tables, months)
     ledger.backfill()
     ledger.news(months[-1])
     order = []
@@ -345,8 +362,8 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
         ["model_aggregator"],
     ]
     assert ledger.contents == ledger.from_scratch()
-    again = {key for key in outputs if ledger.times_made[key, months[-1]] == 2}
-    assert again == outputs.keys() - {("weights",)}
+    again = {key for key in tables if ledger.times_made[key, months[-1]] == 2}
+    assert again == tables.keys() - {WEIGHTS}
 
 
 def test_a_code_location_can_be_sent_to_the_daemon(tmp_path: Path) -> None:
@@ -354,7 +371,7 @@ def test_a_code_location_can_be_sent_to_the_daemon(tmp_path: Path) -> None:
     snap = RepositorySnap.from_def(built.defs.get_repository_def())
     assert deserialize_value(serialize_value(snap), RepositorySnap) == snap
     conditions = [node.automation_condition_snapshot for node in snap.asset_nodes]
-    assert sum(c is not None for c in conditions) == len(built.outputs) - len(RAW)
+    assert sum(c is not None for c in conditions) == len(built.catalog) - len(RAW_DATA)
 
 
 def test_what_a_tick_found_is_forgotten_with_the_tick(ledger: InstanceLedger) -> None:
@@ -373,19 +390,20 @@ def test_a_restated_month_runs_through_the_real_pipeline(
     pipeline = build_pipeline(
         settings=settings(tmp_path, "2020-01-01", "2020-02-01"), models=MODELS
     )
-    outputs = list(pipeline.outputs.values())
-    assert not backfill(pipeline, instance, outputs, *pipeline.months, lambda _: None)
-    ledger = InstanceLedger(instance, pipeline.defs, pipeline.outputs, pipeline.months)
+    tables = list(pipeline.catalog.values())
+    assert not backfill(pipeline, instance, tables, *pipeline.months, lambda _: None)
+    ledger = InstanceLedger(instance, pipeline.defs, pipeline.catalog, pipeline.months)
     assert ledger.tick() == {}
-    run_stage(pipeline, instance, [pipeline.outputs[key] for key in RAW], *pipeline.months[1:] * 2)
+    raw = [pipeline.catalog[key] for key in RAW_DATA]
+    run_stage(pipeline, instance, raw, *pipeline.months[1:] * 2)
     made = []
     while asked := ledger.tick():
         for keys, months in ledger.runs(asked):
             done = run_stage(
-                pipeline, instance, [pipeline.outputs[key] for key in keys], months[0], months[-1]
+                pipeline, instance, [pipeline.catalog[key] for key in keys], months[0], months[-1]
             )
             assert not done.failed
             made += [(key, month) for key in keys for month in months]
     february = pipeline.months[1]
-    untouched = {*RAW, ("weights",)}
-    assert sorted(made) == sorted((k, february) for k in pipeline.outputs if k not in untouched)
+    untouched = {*RAW_DATA, WEIGHTS}
+    assert sorted(made) == sorted((k, february) for k in pipeline.catalog if k not in untouched)

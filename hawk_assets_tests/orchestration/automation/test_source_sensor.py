@@ -25,10 +25,10 @@ from hawk_assets.orchestration.automation.source_sensor import (
     watched_months,
 )
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.catalog import RAW_DATA
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.sample import SampleMarket
-from hawk_assets_tests.orchestration.automation.ledger import RAW
 
 FIRST, OPEN = pd.Timestamp("2019-01-01"), pd.Timestamp("2020-04-01")
 SESSIONS = [
@@ -69,7 +69,7 @@ class Desk:
         self.save()
 
     def fetch(self, first: str, last: str) -> None:
-        raw = [self.pipeline.outputs[key] for key in RAW]
+        raw = [self.pipeline.catalog[key] for key in RAW_DATA]
         assert not run_stage(self.pipeline, self.instance, raw, first, last).failed
 
     def changed(self) -> list[str]:
@@ -208,7 +208,7 @@ def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) 
     )
     today = SampleMarket(settings.start, end + pd.Timedelta(days=1))
     with dg.DagsterInstance.ephemeral() as instance:
-        raw = [yesterday.outputs[key] for key in RAW]
+        raw = [yesterday.catalog[key] for key in RAW_DATA]
         run_stage(yesterday, instance, raw, "2020-01-01", "2020-04-01")
         assert not news(yesterday, instance)
         assert list(news(yesterday, instance, today)) == [OPEN]
@@ -294,7 +294,7 @@ def test_the_daemon_runs_news_once_and_outlives_a_source_that_cannot_be_read(
                 run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
             ).records
             assert {(tuple(r.asset_key.path), r.partition_key) for r in made if r.asset_key} == {
-                (key, month) for key in RAW for month in desk.pipeline.months[-WATCHED_MONTHS:]
+                (key, month) for key in RAW_DATA for month in desk.pipeline.months[-WATCHED_MONTHS:]
             }
             assert desk.changed() == []
             assert daemon.turn().status == TickStatus.SKIPPED

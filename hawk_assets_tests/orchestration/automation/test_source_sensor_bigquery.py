@@ -12,10 +12,10 @@ from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.doubles.bigquery import BigQueryDouble
 from hawk_assets_tests.markets import weekly_reports
-from hawk_assets_tests.orchestration.automation.ledger import RAW
 from hawk_assets_tests.orchestration.automation.test_source_sensor import (
     DAGSTER_YAML,
     FIRST,
@@ -54,7 +54,7 @@ class Desk:
         self.daemon.now = now
 
     def backfill(self) -> None:
-        raw = [self.pipeline.outputs[key] for key in RAW]
+        raw = [self.pipeline.catalog[key] for key in RAW_DATA]
         span = f"{FIRST:%Y-%m-%d}", f"{OPEN:%Y-%m-%d}"
         assert not runner.run_stage(self.pipeline, self.instance, raw, *span).failed
 
@@ -83,7 +83,7 @@ class Desk:
 
     def restated(self, month: str) -> dict[str, object]:
         event = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(dg.AssetKey("market_data"), asset_partitions=[month]), limit=1
+            dg.AssetRecordsFilter(dg.AssetKey(MARKET_DATA), asset_partitions=[month]), limit=1
         ).records[0]
         assert event.asset_materialization
         metadata = event.asset_materialization.metadata

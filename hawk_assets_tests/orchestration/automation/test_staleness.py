@@ -1,6 +1,7 @@
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,7 @@ import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from hawk_assets.core.schemas import MARKET_DATA_SCHEMA
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import (
     MADE,
     PLANNED,
@@ -20,9 +22,18 @@ from hawk_assets.orchestration.automation.staleness import (
     to_make,
     to_request,
 )
-from hawk_assets.orchestration.catalog import Input, Key, Output
+from hawk_assets.orchestration.catalog import (
+    ATTRIBUTION,
+    COMBINED_INSIGHTS,
+    RAW_DATA,
+    WEIGHTS,
+    Table,
+    Upstream,
+    insights,
+    model_states,
+    performance_timeseries,
+)
 from hawk_assets_tests.orchestration.automation.ledger import (
-    RAW,
     A,
     B,
     Ledger,
@@ -30,11 +41,11 @@ from hawk_assets_tests.orchestration.automation.ledger import (
     latest,
     month_keys,
     record,
-    small_plan,
+    small_catalog,
 )
 
 MONTHS = month_keys(5)
-PLAN = small_plan()
+CATALOG = small_catalog()
 Open = Callable[[], AbstractContextManager[dg.DagsterInstance]]
 
 
@@ -56,8 +67,10 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path):
         yield it
 
 
-def table(key: str, *inputs: Input) -> Output:
-    return Output((key,), "stage", MARKET_DATA_SCHEMA, "", inputs)
+def make_table(key: str, *upstreams: Upstream) -> Table:
+    return Table(
+        key=(key,), stage="stage", schema=MARKET_DATA_SCHEMA, description="", upstreams=upstreams
+    )
 
 
 def of(made: list[int], by: list[int], planned: list[int], planned_by: list[int]) -> History:
@@ -145,22 +158,25 @@ def test_a_month_that_a_run_has_made_is_not_in_progress(instance: dg.DagsterInst
 # The arithmetic, against loops over months written from the same sentences
 
 
-def random_world(seed: int) -> tuple[list[Output], dict[Key, History], dict[Key, Flags]]:
-    """A plan of six tables with a history that no scheduler would have produced."""
+def random_world(seed: int) -> tuple[list[Table], dict[TableKey, History], dict[TableKey, Flags]]:
+    """A catalog of six tables with a history that no scheduler would have produced."""
     rng = random.Random(seed)
-    outputs = [table("t0")]
+    tables = [make_table("t0")]
     for i in range(1, 6):
         sources = rng.sample(range(i), rng.randint(1, min(i, 3)))
-        inputs = [
-            Input(
-                (f"t{s}",), first := rng.randint(-3, 0), rng.randint(first, 0), rng.random() < 0.3
+        upstreams = [
+            Upstream(
+                key=(f"t{s}",),
+                first=(first := rng.randint(-3, 0)),
+                last=rng.randint(first, 0),
+                optional=rng.random() < 0.3,
             )
             for s in sources
         ]
-        chained = [Input((f"t{i}",), -1, -1)] if rng.random() < 0.5 else []
-        outputs.append(table(f"t{i}", *inputs, *chained))
+        chained = [Upstream(key=(f"t{i}",), first=-1, last=-1)] if rng.random() < 0.5 else []
+        tables.append(make_table(f"t{i}", *upstreams, *chained))
     history = {}
-    for output in outputs:
+    for table in tables:
         events: list[list[tuple[int, str, str]]] = [[] for _ in MONTHS]
         for i in range(len(MONTHS)):
             for _ in range(rng.choice([0, 1, 2, 2, 3, 3])):
@@ -169,33 +185,32 @@ def random_world(seed: int) -> tuple[list[Output], dict[Key, History], dict[Key,
         rows = [latest(sorted(month)) for month in events]
         numbers = {"never": 0} | {run: ord(run) for run in "abcd"}
         made, by, planned, planned_by = zip(*rows, strict=True)
-        history[output.key] = of(
+        history[table.key] = of(
             list(made), [numbers[r] for r in by], list(planned), [numbers[r] for r in planned_by]
         )
     seeds = {
-        output.key: np.array([rng.random() < 0.1 for _ in MONTHS])
-        for output in rng.sample(outputs, 2)
+        table.key: np.array([rng.random() < 0.1 for _ in MONTHS]) for table in rng.sample(tables, 2)
     }
-    return outputs, history, seeds
+    return tables, history, seeds
 
 
-def read_by(output: Output, i: int) -> list[tuple[Input, int]]:
+def read_by(table: Table, i: int) -> list[tuple[Upstream, int]]:
     """The months that month ``i`` reads."""
     return [
         (source, i + offset)
-        for source in output.inputs
+        for source in table.upstreams
         for offset in range(source.first, source.last + 1)
         if 0 <= i + offset < len(MONTHS)
     ]
 
 
-def stale_by_loops(output: Output, history: dict[Key, History]) -> list[bool]:
-    own = history[output.key]
+def stale_by_loops(table: Table, history: dict[TableKey, History]) -> list[bool]:
+    own = history[table.key]
     stale = [
         any(
             history[source.key].made[j] > own.planned[i]
             and history[source.key].made_by[j] != own.planned_by[i]
-            for source, j in read_by(output, i)
+            for source, j in read_by(table, i)
         )
         for i in range(len(MONTHS))
     ]
@@ -206,73 +221,70 @@ def stale_by_loops(output: Output, history: dict[Key, History]) -> list[bool]:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_stale_months_are_those_that_loops_find(seed: int) -> None:
-    outputs, history, _ = random_world(seed)
-    for output in outputs:
-        assert stale_months(output, history).tolist() == stale_by_loops(output, history)
+    tables, history, _ = random_world(seed)
+    for table in tables:
+        assert stale_months(table, history).tolist() == stale_by_loops(table, history)
 
 
 def make_by_loops(
-    outputs: list[Output], history: dict[Key, History], seeds: dict[Key, Flags]
-) -> dict[Key, list[bool]]:
+    tables: list[Table], history: dict[TableKey, History], seeds: dict[TableKey, Flags]
+) -> dict[TableKey, list[bool]]:
     n = range(len(MONTHS))
-    make: dict[Key, list[bool]] = {}
-    usable: dict[Key, list[bool]] = {}
-    for output in outputs:
-        own, stale = history[output.key], stale_by_loops(output, history)
-        chained = any(source.key == output.key for source in output.inputs)
-        reads = [[(s, j) for s, j in read_by(output, i) if s.key != output.key] for i in n]
+    make: dict[TableKey, list[bool]] = {}
+    usable: dict[TableKey, list[bool]] = {}
+    for table in tables:
+        own, stale = history[table.key], stale_by_loops(table, history)
+        chained = any(source.key == table.key for source in table.upstreams)
+        reads = [[(s, j) for s, j in read_by(table, i) if s.key != table.key] for i in n]
         want = [
             stale[i]
-            or bool(seeds.get(output.key, [False] * 5)[i])
+            or bool(seeds.get(table.key, [False] * 5)[i])
             or any(make[source.key][j] for source, j in reads[i])
             for i in n
         ]
         if chained:
             want = [want[i] or (own.planned[i] == 0 and any(want[i:])) for i in n]
             want = [any(want[: i + 1]) for i in n]
-        make[output.key], usable[output.key] = [], []
+        make[table.key], usable[table.key] = [], []
         for i in n:
             there = all(source.optional or usable[source.key][j] for source, j in reads[i])
             if chained and i > 0:
-                there = there and usable[output.key][i - 1]
+                there = there and usable[table.key][i - 1]
             outdated = own.planned[i] > own.made[i] and any(
                 history[source.key].made[j] > own.made[i]
                 and history[source.key].made_by[j] != own.made_by[i]
-                for source, j in read_by(output, i)
+                for source, j in read_by(table, i)
             )
-            make[output.key].append(want[i] and there)
-            usable[output.key].append(there and (want[i] or (own.made[i] > 0 and not outdated)))
+            make[table.key].append(want[i] and there)
+            usable[table.key].append(there and (want[i] or (own.made[i] > 0 and not outdated)))
     return make
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_to_be_made_is_what_loops_find(seed: int) -> None:
-    outputs, history, seeds = random_world(seed)
-    made = {key: flags.tolist() for key, flags in to_make(outputs, history, seeds).items()}
-    assert made == make_by_loops(outputs, history, seeds)
+    tables, history, seeds = random_world(seed)
+    made = {key: flags.tolist() for key, flags in to_make(tables, history, seeds).items()}
+    assert made == make_by_loops(tables, history, seeds)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
-    outputs, history, running = random_world(seed)
-    running = {o.key: running.get(o.key, np.zeros(len(MONTHS), bool)) for o in outputs}
-    stages = random.Random(seed).choices("xy", k=len(outputs))
-    outputs = [
-        Output(o.key, stage, o.schema, "", o.inputs)
-        for o, stage in zip(outputs, stages, strict=True)
-    ]
-    of_stage = {output.key: output.stage for output in outputs}
-    make, request = to_make(outputs, history, running), to_request(outputs, history, running)
-    for output in outputs:
-        key = output.key
+    tables, history, running = random_world(seed)
+    running = {t.key: running.get(t.key, np.zeros(len(MONTHS), bool)) for t in tables}
+    stages = random.Random(seed).choices("xy", k=len(tables))
+    tables = [replace(table, stage=stage) for table, stage in zip(tables, stages, strict=True)]
+    of_stage = {table.key: table.stage for table in tables}
+    make, request = to_make(tables, history, running), to_request(tables, history, running)
+    for table in tables:
+        key = table.key
         assert not (request[key] & ~make[key]).any()
         assert not (request[key] & running[key]).any()
         for i in np.flatnonzero(request[key]):
-            for source, j in read_by(output, int(i)):
+            for source, j in read_by(table, int(i)):
                 if source.key == key:
                     assert request[key][j] or not make[key][j]
                 elif make[source.key][j]:
-                    assert of_stage[source.key] == output.stage
+                    assert of_stage[source.key] == table.stage
                     assert (request[source.key] == request[key]).all()
     idle = not any(months.any() for months in running.values())
     wanted = any(months.any() for months in make.values())
@@ -281,10 +293,10 @@ def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
 
 def test_an_input_of_the_same_run_is_not_newer() -> None:
     source, own = of([5], [7], [3], [7]), of([6], [7], [4], [7])
-    output = table("own", Input(("source",)))
-    assert newer_inputs(output, {("source",): source, ("own",): own}) == {}
+    table = make_table("own", Upstream(key=("source",)))
+    assert newer_inputs(table, {("source",): source, ("own",): own}) == {}
     another = of([5], [8], [3], [8])
-    found = newer_inputs(output, {("source",): another, ("own",): own})
+    found = newer_inputs(table, {("source",): another, ("own",): own})
     assert found["source",].tolist() == [True]
 
 
@@ -297,16 +309,16 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
     Checks of each request that it lacks nothing and has not been made on the same inputs before.
     """
     rng, open_runs, asked_before = random.Random(seed), [], set()
-    models = [key for key, output in ledger.outputs.items() if output.model]
+    models = [key for key, table in ledger.catalog.items() if table.model]
 
     def request() -> bool:
         asked = ledger.tick()
         for keys, months in ledger.runs(asked):
             planned = {(key, month) for key in keys for month in months}
             for key, month in planned:
-                needed = {read for read, optional in ledger.inputs(key, month) if not optional}
+                needed = {read for read, optional in ledger.upstreams(key, month) if not optional}
                 assert needed <= ledger.contents.keys() | planned
-            reads = {r for month in planned for r, _ in ledger.inputs(*month)} - planned
+            reads = {r for month in planned for r, _ in ledger.upstreams(*month)} - planned
             what = (*planned, *((r, ledger.times_made.get(r, 0)) for r in reads))
             assert frozenset(what) not in asked_before
             asked_before.add(frozenset(what))
@@ -326,7 +338,7 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
         return ledger.months[first : rng.randint(first, len(ledger.months)) + 1]
 
     def by_hand() -> None:
-        key = rng.choice(list(ledger.outputs))
+        key = rng.choice(list(ledger.catalog))
         if not any(key == planned for run in open_runs for planned, _ in run.planned):
             open_runs.append(ledger.begin([key], span()))
 
@@ -358,9 +370,9 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
 def assert_settled(ledger: Ledger) -> None:
     """Every month is newer than its inputs, or has failed on them, or waits for one that has."""
     held: dict[Month, bool] = {}
-    for key in ledger.outputs:
+    for key in ledger.catalog:
         for month in ledger.months:
-            needed = [r for r, optional in ledger.inputs(key, month) if not optional]
+            needed = [r for r, optional in ledger.upstreams(key, month) if not optional]
             blocked = any(held[r] or r not in ledger.contents for r in needed)
             current = ledger.is_current(ledger.made_from.get((key, month)))
             assert current or blocked or ledger.is_current(ledger.failed_on.get((key, month)))
@@ -370,17 +382,15 @@ def assert_settled(ledger: Ledger) -> None:
 def mend_everything(ledger: Ledger) -> None:
     """Repair, restate the whole history, and let automation do the rest."""
     ledger.broken.clear()
-    if (("weights",), ledger.months[0]) not in ledger.contents:
-        ledger.make(
-            [("weights",)], ledger.months[:1]
-        )  # reads nothing, so nothing asks for it again
+    if (WEIGHTS, ledger.months[0]) not in ledger.contents:
+        ledger.make([WEIGHTS], ledger.months[:1])  # reads nothing, so nothing asks for it again
     ledger.news(ledger.months[0])
     ledger.settle()
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_after_the_last_tick_everything_is_newer_than_its_inputs(seed: int) -> None:
-    ledger = Ledger(PLAN, MONTHS)
+    ledger = Ledger(CATALOG, MONTHS)
     if seed % 4:
         ledger.backfill()
     else:
@@ -396,26 +406,26 @@ def test_after_the_last_tick_everything_is_newer_than_its_inputs(seed: int) -> N
 
 @pytest.fixture
 def ledger() -> Ledger:
-    ledger = Ledger(PLAN, MONTHS)
+    ledger = Ledger(CATALOG, MONTHS)
     ledger.backfill()
     return ledger
 
 
 def test_months_made_on_old_inputs_by_a_slow_run_are_stale(ledger: Ledger) -> None:
-    slow = ledger.begin([("insights", A)], MONTHS[-1:])
-    ledger.make([("model_states", A)], MONTHS[-1:])
-    ledger.make([("insights", A)], MONTHS[-1:])
+    slow = ledger.begin([insights(A)], MONTHS[-1:])
+    ledger.make([model_states(A)], MONTHS[-1:])
+    ledger.make([insights(A)], MONTHS[-1:])
     ledger.end(slow)
-    assert ledger.tick() == {("insights", A): MONTHS[-1:]}
+    assert ledger.tick() == {insights(A): MONTHS[-1:]}
 
 
 def test_a_failed_range_is_tried_again_as_a_whole(ledger: Ledger) -> None:
-    ledger.broken.add((("insights", A), MONTHS[4]))
+    ledger.broken.add((insights(A), MONTHS[4]))
     ledger.news(MONTHS[1])
     ledger.settle()
     ledger.broken.clear()
     ledger.news(MONTHS[4])
-    assert ledger.settle()[1]["insights", A] == MONTHS[1:]
+    assert ledger.settle()[1][insights(A)] == MONTHS[1:]
     assert ledger.contents == ledger.from_scratch()
 
 
@@ -423,32 +433,32 @@ def test_a_range_cut_short_leaves_no_month_behind(ledger: Ledger) -> None:
     ledger.news(MONTHS[1])
     for keys, months in ledger.runs(ledger.tick()):
         ledger.crash(ledger.begin(keys, months))
-    assert ledger.tick().keys() == {("combined_insights",), ("attribution",)}
+    assert ledger.tick().keys() == {COMBINED_INSIGHTS, ATTRIBUTION}
     ledger.news(MONTHS[4])
     ledger.settle()
     assert ledger.contents == ledger.from_scratch()
 
 
 def test_a_failed_run_by_hand_stops_nobody(ledger: Ledger) -> None:
-    ledger.crash(ledger.begin([("performance_timeseries", A)], MONTHS[1:3]))
+    ledger.crash(ledger.begin([performance_timeseries(A)], MONTHS[1:3]))
     ledger.news(MONTHS[4])
     ledger.settle()
     assert ledger.contents == ledger.from_scratch()
 
 
 def test_a_month_reported_by_hand_is_newer_than_what_was_made_before(ledger: Ledger) -> None:
-    ledger.record("", MADE, [(("model_states", B), MONTHS[2])])
-    assert ledger.tick() == {("insights", B): MONTHS[2:]}
-    ledger.record("", MADE, [(("insights", B), month) for month in MONTHS[2:]])
+    ledger.record("", MADE, [(model_states(B), MONTHS[2])])
+    assert ledger.tick() == {insights(B): MONTHS[2:]}
+    ledger.record("", MADE, [(insights(B), month) for month in MONTHS[2:]])
     asked = ledger.tick()
-    assert ("insights", B) not in asked
-    assert asked["performance_timeseries", B] == MONTHS[2:]
+    assert insights(B) not in asked
+    assert asked[performance_timeseries(B)] == MONTHS[2:]
 
 
 def test_a_chain_begins_where_it_has_never_been_made() -> None:
-    ledger = Ledger(PLAN, MONTHS)
+    ledger = Ledger(CATALOG, MONTHS)
     assert ledger.tick() == {}
-    ledger.make(RAW)
-    asked = [month for tick in ledger.settle() for month in tick.get(("weights",), [])]
+    ledger.make(RAW_DATA)
+    asked = [month for tick in ledger.settle() for month in tick.get(WEIGHTS, [])]
     assert asked == MONTHS
     assert ledger.contents == ledger.from_scratch()

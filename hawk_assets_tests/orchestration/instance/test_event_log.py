@@ -35,6 +35,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets.orchestration.instance import event_log
 from hawk_assets.orchestration.instance.event_log import BatchedSqliteEventLogStorage
 from hawk_assets.orchestration.instance.postgres_event_log import BatchedPostgresEventLogStorage
@@ -42,7 +43,7 @@ from hawk_assets_tests.postgres import create_database, postgres_server
 
 PARTITIONS = dg.MonthlyPartitionsDefinition("2020-01-01", end_date="2022-01-01")
 MONTHS = PARTITIONS.get_partition_keys()
-ASSETS = [AssetKey(["insights", "ema_cross_12_26"]), AssetKey("weights")]
+ASSETS = [AssetKey(["insights", "ema_cross_12_26"]), AssetKey(WEIGHTS)]
 BEGAN = 1_700_000_000.25
 
 TABLES = {
