@@ -158,7 +158,7 @@ def test_a_storage_that_cannot_be_written_is_refused(hawk: Hawk) -> None:
 @pytest.mark.parametrize(
     ("root", "says", "env"),
     [
-        ("gs://nowhere/x", "bucket does not exist. Correct HAWK_STORAGE, or make the bucket", {}),
+        ("gs://nowhere/x", "bucket does not exist. Correct HAWK_STORAGE, or create the bucket", {}),
         ("gs://desk/x", "no access. Give the account the role Storage Object User", {}),
         ("gs:/desk/x", "HAWK_STORAGE='gs:/desk/x' is neither a folder nor gs://bucket/prefix", {}),
         ("gs://desk/x", "no credentials for Google Cloud", {"STORAGE_EMULATOR_HOST": ""}),
@@ -203,7 +203,7 @@ def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
 
 def test_a_later_month_alone_is_refused_and_what_hangs_on_it_is_named(hawk: Hawk) -> None:
     message = hawk(*BACKFILL, "--from", "2015-03-01").is_refused()
-    assert f"model_states/{MODEL}: market_data has no 2015-01-01 and 1 more months" in message
+    assert f"model_states/{MODEL}: market_data has no 2015-01-01 and 1 more month" in message
     left_out = f"insights/{MODEL}, performance_timeseries/{MODEL}, performance_metrics/{MODEL}, "
     assert f"{left_out}combined_insights, " in message
     assert "left out with it" in message

@@ -1,1 +1,1 @@
-"""Where tables are kept: Parquet files in a folder or a bucket. Nothing here knows Dagster."""
+"""Stored tables: Parquet files in a folder or a bucket. Nothing here knows Dagster."""

@@ -1,7 +1,10 @@
-"""A bucket of Google Cloud Storage: patient with what passes, quick to name what does not."""
+"""Files in a bucket of Google Cloud Storage.
+
+Transient errors are retried; permanent ones are reported at once, with the remedy.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,62 +13,63 @@ from hawk_assets.core.errors import StorageError
 from hawk_assets.storage.credentials import find_credentials
 
 if TYPE_CHECKING:
-    from google.cloud.storage import Bucket as Client
+    from google.cloud.storage import Bucket
 
 REPLY_SECONDS = 30.0
-"""How long the bucket may be silent before a request is made again."""
+"""How long to wait for a reply before the request counts as failed and is retried."""
 
-PATIENCE_SECONDS = 300.0
-"""How long a request is made again and again, after silence and errors that pass."""
+RETRY_SECONDS = 300.0
+"""How long a request is retried after transient errors and missing replies."""
 
 PAUSE_SECONDS = 1.0
-"""Before a request is made for the second time; doubled before each further one, up to 20."""
+"""Pause before the first retry; it doubles with each further one, up to 20 seconds."""
 
 
-class Bucket:
-    """A place for files, see ``Place``; of the server STORAGE_EMULATOR_HOST where that is set.
+class GcsFiles:
+    """Files in a bucket, see ``FileStore``; STORAGE_EMULATOR_HOST chooses another server.
 
-    Google's own client and not pyarrow's: it sends a file in one request and is told how long to
-    wait. pyarrow's waits for 120 seconds, and stores half a file when its writer is interrupted.
+    It uses Google's own client, not pyarrow's. Google's sends a file in one request and takes a
+    timeout. pyarrow's waits for 120 seconds, and stores half a file when its writer is interrupted.
 
+    :param name: of the bucket
     :param prefix: of all its files, without slashes around it; may be empty
     """
 
-    threads = 16  # a bucket keeps a processor waiting
+    threads = 16  # a bucket keeps the processor waiting
 
     def __init__(self, name: str, prefix: str) -> None:
         self._name = name
         self._prefix = f"{prefix}/" if prefix else ""
-        self._given_up = False
+        self._out_of_reach = False
 
-    def where(self, path: str) -> str:
+    def uri(self, path: str) -> str:
         return f"gs://{self._name}/{self._prefix}{path}"
 
     def read(self, path: str) -> bytes | None:
         from google.api_core.exceptions import NotFound
 
-        with self._explained():
+        with self._explained_errors():
             try:
-                blob = self._client.blob(self._prefix + path)
-                return bytes(blob.download_as_bytes(**self._patience()))
+                blob = self._bucket.blob(self._prefix + path)
+                return bytes(blob.download_as_bytes(**self._retry_options()))
             except NotFound as error:
                 if "bucket does not exist" in str(error):
                     raise
                 return None
 
     def write(self, path: str, content: bytes) -> None:
-        with self._explained():
-            blob = self._client.blob(self._prefix + path)
-            blob.upload_from_string(content, "application/octet-stream", **self._patience())
+        with self._explained_errors():
+            blob = self._bucket.blob(self._prefix + path)
+            blob.upload_from_string(content, "application/octet-stream", **self._retry_options())
 
-    def names(self, folder: str) -> list[str]:
+    def list(self, folder: str) -> Sequence[str]:
         prefix = f"{self._prefix}{folder}/"
-        with self._explained():
-            blobs = self._client.list_blobs(prefix=prefix, delimiter="/", **self._patience())
+        with self._explained_errors():
+            blobs = self._bucket.list_blobs(prefix=prefix, delimiter="/", **self._retry_options())
             return [blob.name.removeprefix(prefix) for blob in blobs]
 
     @cached_property
-    def _client(self) -> "Client":
+    def _bucket(self) -> "Bucket":
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
         from requests.adapters import HTTPAdapter
@@ -74,21 +78,21 @@ class Bucket:
         client = storage.Client(
             project=None, credentials=AnonymousCredentials() if emulated else find_credentials()
         )
-        for scheme in ("https://", "http://"):  # a connection per thread, kept
+        for scheme in ("https://", "http://"):  # one open connection per thread
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=self.threads))
         return client.bucket(self._name)
 
-    def _patience(self) -> dict[str, Any]:
+    def _retry_options(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        # A bucket that was given up is not waited for again, file after file, until it answers.
-        seconds = 0.0 if self._given_up else PATIENCE_SECONDS
-        # To send a file twice is harmless: it is the same file, and takes the place of itself.
+        # Once the retries of a file have run out, further files fail at once until one succeeds.
+        seconds = 0.0 if self._out_of_reach else RETRY_SECONDS
+        # Sending a file twice is harmless: the second copy replaces the first.
         retry = DEFAULT_RETRY.with_delay(initial=PAUSE_SECONDS, maximum=20.0).with_timeout(seconds)
         return {"retry": retry, "timeout": REPLY_SECONDS}
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         from google.api_core.exceptions import GoogleAPIError, RetryError
         from google.auth.exceptions import GoogleAuthError
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -103,9 +107,9 @@ class Bucket:
             InvalidResponse,
             RequestException,
         ) as error:
-            self._given_up = isinstance(error, RetryError)
-            raise StorageError(f"{_text(error)}. {self._remedy(error)}") from None
-        self._given_up = False
+            self._out_of_reach = isinstance(error, RetryError)
+            raise StorageError(f"{_message(error)}. {self._remedy(error)}") from None
+        self._out_of_reach = False
 
     def _remedy(self, error: Exception) -> str:
         from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
@@ -113,7 +117,7 @@ class Bucket:
 
         if isinstance(error, NotFound):
             return (
-                "Correct HAWK_STORAGE, or make the bucket: gcloud storage buckets create "
+                "Correct HAWK_STORAGE, or create the bucket: gcloud storage buckets create "
                 f"gs://{self._name}"
             )
         if isinstance(error, Forbidden | Unauthorized | RefreshError | InvalidOperation):
@@ -122,10 +126,10 @@ class Bucket:
                 "another account (GOOGLE_APPLICATION_CREDENTIALS or SERVICE_ACCOUNT_JSON), or "
                 "correct HAWK_STORAGE"
             )
-        return f"Run it again when the bucket {self._name} can be used, or correct HAWK_STORAGE"
+        return f"Try again when the bucket {self._name} is available, or correct HAWK_STORAGE"
 
 
-def _text(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """What the server says, or else the client, without the request around it."""
     cause = getattr(error, "cause", None) or error
     response = getattr(cause, "response", None)

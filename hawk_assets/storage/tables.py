@@ -1,4 +1,4 @@
-"""Parquet, one file per asset and month: ``<root>/<asset key path>/<YYYY-MM-01>.parquet``.
+"""Tables as Parquet, one file per month: ``<root>/<table key>/<YYYY-MM-01>.parquet``.
 
 A file appears whole or not at all. A file with an old column name is read under the new name.
 Nothing here knows Dagster or what a column means.
@@ -18,26 +18,27 @@ import pyarrow.parquet as pq
 from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
 from hawk_assets.core.schemas import RENAMED_COLUMNS
 from hawk_assets.core.sessions import key_of, month_of, month_starts
-from hawk_assets.storage.files import Place, open_place
+from hawk_assets.core.types import TableKey
+from hawk_assets.storage.files import FileStore, open_files
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
-Key = Sequence[str]
 
 
-def _backfill(key: Key, first: pd.Timestamp, last: pd.Timestamp) -> str:
+def _backfill_command(key: TableKey, first: pd.Timestamp, last: pd.Timestamp) -> str:
     return f"hawk backfill --select {'/'.join(key)} --from {key_of(first)} --to {key_of(last)}"
 
 
-def _file(key: Key, month: pd.Timestamp) -> str:
+def _file(key: TableKey, month: pd.Timestamp) -> str:
     return f"{'/'.join(key)}/{key_of(month)}.parquet"
 
 
-def _missing(key: Key, months: Sequence[pd.Timestamp]) -> MissingMonthError:
-    more = f" and {len(months) - 1} more months" if len(months) > 1 else ""
+def _missing(key: TableKey, months: Sequence[pd.Timestamp]) -> MissingMonthError:
+    others = len(months) - 1
+    more = f" and {others} more month{'s' * (others > 1)}" * (others > 0)
     return MissingMonthError(
         f"{'/'.join(key)} has no {key_of(months[0])}{more}; "
-        f"run: {_backfill(key, months[0], months[-1])}"
+        f"run: {_backfill_command(key, months[0], months[-1])}"
     )
 
 
@@ -67,20 +68,20 @@ class Tables:
         self.root = root
 
     @cached_property
-    def _place(self) -> Place:
-        return open_place(self.root)
+    def _files(self) -> FileStore:
+        return open_files(self.root)
 
-    def path(self, key: Key, month: pd.Timestamp) -> str:
-        """Where a month of a table is stored, in full."""
-        return self._place.where(_file(key, month))
+    def path(self, key: TableKey, month: pd.Timestamp) -> str:
+        """The file of a month of a table, in full."""
+        return self._files.uri(_file(key, month))
 
-    def months(self, key: Key) -> pd.DatetimeIndex:
+    def months(self, key: TableKey) -> pd.DatetimeIndex:
         """The stored months of a table, ascending.
 
         :raises StorageError: the root cannot be read
         """
         try:
-            names = self._place.names("/".join(key))
+            names = self._files.list("/".join(key))
         except StorageError as error:
             raise self._unusable("read", key, error) from None
         stored = [re.fullmatch(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet", name) for name in names]
@@ -88,7 +89,7 @@ class Tables:
 
     def write(
         self,
-        key: Key,
+        key: TableKey,
         frame: pd.DataFrame,
         months: pd.DatetimeIndex,
         schema: pa.Schema,
@@ -106,7 +107,7 @@ class Tables:
         if len(stray := frame.loc[~month.isin(months), by]):
             raise DataError(
                 f"{'/'.join(key)}: a row of {stray.iloc[0]} is in none of the {len(months)} months "
-                "to be stored; the stage that made it must leave it out"
+                "to be stored; the stage must not return it"
             )
         if not month.is_monotonic_increasing:
             order = np.argsort(month, kind="stable")
@@ -120,7 +121,7 @@ class Tables:
 
     def read(
         self,
-        key: Key,
+        key: TableKey,
         months: pd.DatetimeIndex,
         columns: Sequence[str] | None = None,
         missing_ok: bool = False,
@@ -128,10 +129,10 @@ class Tables:
         """The rows of ``months``, in the order of the months.
 
         :param columns: only these, in this order
-        :param missing_ok: leave out months that are not stored, instead of raising
+        :param missing_ok: skip months that are not stored, instead of raising
         :return: no rows, and no types, where no month is stored
-        :raises MissingMonthError: names the first missing month and the command that makes it
-        :raises StorageError: a file is damaged, or of other columns; the root cannot be read
+        :raises MissingMonthError: names the first missing month and the command that backfills it
+        :raises StorageError: a file is damaged or has other columns; the root cannot be read
         """
 
         renamed = RENAMED_COLUMNS.get(key[0], {})
@@ -152,8 +153,8 @@ class Tables:
             if (lost := wanted - set(part.schema.names)) or part.schema != schema:
                 fault = f"no {', '.join(sorted(lost))}" if lost else "other columns or types"
                 raise StorageError(
-                    f"{self.path(key, month)} has {fault}: older code has made it; "
-                    f"run: {_backfill(key, months[0], months[-1])}"
+                    f"{self.path(key, month)} has {fault}: older code wrote it; "
+                    f"run: {_backfill_command(key, months[0], months[-1])}"
                 )
         return (
             pa.concat_tables([part for _, part in stored])
@@ -165,7 +166,7 @@ class Tables:
             )
         )
 
-    def rows(self, key: Key, month: pd.Timestamp) -> int:
+    def rows(self, key: TableKey, month: pd.Timestamp) -> int:
         """How many rows a month holds.
 
         :raises MissingMonthError: the month is not stored
@@ -177,12 +178,12 @@ class Tables:
         return rows
 
     def _get(
-        self, key: Key, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
+        self, key: TableKey, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
     ) -> _T | None:
-        """What ``take`` finds in a month's file; None where there is none."""
-        # Read as a whole first: a file is small, and only a file can be damaged, not a connection.
+        """``take`` applied to a month's file; None where there is none."""
+        # Read whole before parsing: a parse error then means a damaged file, never the network.
         try:
-            content = self._place.read(_file(key, month))
+            content = self._files.read(_file(key, month))
         except StorageError as error:
             raise self._unusable("read", key, error) from None
         if content is None:
@@ -192,7 +193,7 @@ class Tables:
         except (pa.ArrowException, OSError) as error:
             raise StorageError(
                 f"{self.path(key, month)} is damaged: {error}. Delete it, then run: "
-                f"{_backfill(key, month, month)}"
+                f"{_backfill_command(key, month, month)}"
             ) from None
 
     def _put(self, part: tuple[str, pa.Table]) -> None:
@@ -206,13 +207,13 @@ class Tables:
             write_statistics=False,
             write_page_checksum=True,
         )
-        self._place.write(path, sink.getvalue().to_pybytes())
+        self._files.write(path, sink.getvalue().to_pybytes())
 
     def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
         if len(items) < 2:
             return [act(item) for item in items]
-        with ThreadPoolExecutor(self._place.threads) as pool:
+        with ThreadPoolExecutor(self._files.threads) as pool:
             return list(pool.map(act, items))
 
-    def _unusable(self, act: str, key: Key, error: StorageError) -> StorageError:
+    def _unusable(self, act: str, key: TableKey, error: StorageError) -> StorageError:
         return StorageError(f"cannot {act} {'/'.join(key)} below HAWK_STORAGE={self.root}: {error}")

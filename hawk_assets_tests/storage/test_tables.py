@@ -56,44 +56,44 @@ def store(tables: Tables, frame: pd.DataFrame, over: pd.DatetimeIndex = MONTHS) 
 
 
 @dataclass(frozen=True)
-class Place:
+class Root:
     """What lies below a root, looked at without the code under test.
 
     :param gcs: where the root is a bucket
     """
 
-    root: str
+    address: str
     gcs: Gcs | None = None
 
     def files(self) -> dict[str, bytes]:
         if self.gcs:
             objects = self.gcs.objects("desk")
             return {name.removeprefix("a/b/"): o.content for name, o in objects.items()}
-        found = (path for path in Path(self.root).rglob("*") if path.is_file())
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+        found = (path for path in Path(self.address).rglob("*") if path.is_file())
+        return {str(path.relative_to(self.address)): path.read_bytes() for path in found}
 
     def put(self, path: str, content: bytes) -> None:
         if self.gcs:
             self.gcs.put("desk", f"a/b/{path}", content)
         else:
-            Path(self.root, path).write_bytes(content)
+            Path(self.address, path).write_bytes(content)
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def place(
+def root(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+) -> Iterator[Root]:
     if request.param == "folder":
-        yield Place(str(tmp_path))
+        yield Root(str(tmp_path))
         return
     with gcs_server("desk") as gcs:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
-        yield Place("gs://desk/a/b", gcs)
+        yield Root("gs://desk/a/b", gcs)
 
 
 @pytest.fixture
-def tables(place: Place) -> Tables:
-    return Tables(place.root)
+def tables(root: Root) -> Tables:
+    return Tables(root.address)
 
 
 def file_of(month: pd.Timestamp) -> str:
@@ -152,14 +152,14 @@ def test_only_the_table_whose_column_is_renamed_is_read_under_the_new_name(
 
 
 def test_rows_land_in_the_files_of_their_months_whatever_their_order(
-    tables: Tables, place: Place
+    tables: Tables, root: Root
 ) -> None:
     written = states()
     store(tables, written.sample(frac=1, random_state=1))
-    files = place.files()
+    files = root.files()
     assert sorted(files) == [file_of(month) for month in MONTHS]
     for month in MONTHS:
-        assert tables.path(KEY, month) == f"{place.root}/{file_of(month)}"
+        assert tables.path(KEY, month) == f"{root.address}/{file_of(month)}"
         stored = pq.read_table(pa.BufferReader(files[file_of(month)])).to_pandas()
         expected = written[written["date"].dt.to_period("M") == month.to_period("M")]
         assert tables.rows(KEY, month) == len(expected)
@@ -283,14 +283,14 @@ def damaged(content: bytearray, how: str, price: float) -> bytearray:
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "footer", "one bit of a price"])
-def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, place: Place, how: str) -> None:
+def test_a_damaged_file_is_named_with_the_remedy(tables: Tables, root: Root, how: str) -> None:
     written = states()
     store(tables, written)
     path, price = file_of(MONTHS[3]), written.loc[written["date"] >= MONTHS[3], "close"].iloc[5]
-    place.put(path, bytes(damaged(bytearray(place.files()[path]), how, price)))
+    root.put(path, bytes(damaged(bytearray(root.files()[path]), how, price)))
     with pytest.raises(StorageError) as caught:
         tables.read(KEY, MONTHS)
-    assert f"{place.root}/{path} is damaged" in str(caught.value)
+    assert f"{root.address}/{path} is damaged" in str(caught.value)
     assert "hawk backfill --select model_states/ema_cross_12_26 --from 2020-04-01" in str(
         caught.value
     )
@@ -346,10 +346,10 @@ def test_a_folder_may_be_relative_of_the_user_or_have_spaces(
         pd.testing.assert_frame_equal(Tables(str(folder)).read(KEY, MONTHS), states())
 
 
-def test_other_files_beside_them_are_no_months(tables: Tables, place: Place) -> None:
+def test_other_files_beside_them_are_no_months(tables: Tables, root: Root) -> None:
     store(tables, states(), MONTHS)
     for name in ("notes.parquet", "2020-07-02.parquet", "2020-13-01.parquet", "2020-07-01.csv"):
-        place.put("/".join([*KEY, name]), b"")
+        root.put("/".join([*KEY, name]), b"")
     assert list(tables.months(KEY)) == list(MONTHS)
     assert not len(tables.months(KEY[:1]))
 
@@ -369,26 +369,26 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_a_whole_file_or_none(place: Place) -> None:
+def test_a_killed_writer_leaves_a_whole_file_or_none(root: Root) -> None:
     for delay in (0.0, 0.02):
-        root = f"{place.root}/{delay}"
+        folder = f"{root.address}/{delay}"
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, root], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, folder], stdout=subprocess.PIPE, text=True
         ) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
             time.sleep(delay)
             writer.send_signal(signal.SIGKILL)
-        tables = Tables(root)
+        tables = Tables(folder)
         for month in tables.months(("x",)):
             assert tables.rows(("x",), month) == 300_000
             assert len(tables.read(("x",), pd.DatetimeIndex([month]))) == 300_000
-    visible = {path for path in place.files() if not path.rpartition("/")[2].startswith(".")}
+    visible = {path for path in root.files() if not path.rpartition("/")[2].startswith(".")}
     assert visible <= {f"{delay}/x/2020-01-01.parquet" for delay in (0.0, 0.02)}
 
 
 def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(
-    tables: Tables, place: Place
+    tables: Tables, root: Root
 ) -> None:
     month = months("2020-01-01")
     versions = [states(over=month).assign(close=float(i)) for i in range(4)]
@@ -424,12 +424,12 @@ def test_readers_of_a_month_that_is_rewritten_see_one_version_of_it(
     assert not failures
     store(tables, versions[2], month)
     pd.testing.assert_frame_equal(tables.read(KEY, month), versions[2])
-    assert list(place.files()) == [file_of(month[0])]
+    assert list(root.files()) == [file_of(month[0])]
 
 
 def test_a_write_to_a_folder_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     tables = Tables(str(tmp_path))
-    # A folder of the month's name: the file is written, and cannot take its place.
+    # A folder of the month's name: the file is written, and cannot replace it.
     Path(tables.path(KEY, MONTHS[0]), "in the way").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"cannot write"):
         store(tables, states(over=MONTHS[:1]), MONTHS[:1])

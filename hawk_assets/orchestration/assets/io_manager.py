@@ -42,5 +42,5 @@ class ParquetIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         return self._storage.read(
-            context.asset_key.path, months_of(list(context.asset_partition_keys))
+            tuple(context.asset_key.path), months_of(list(context.asset_partition_keys))
         )
