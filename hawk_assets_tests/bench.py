@@ -28,6 +28,7 @@ from hawk_assets.core.model import Array, Bars, TradingModel
 from hawk_assets.core.schemas import arrow_schema
 from hawk_assets.core.sessions import sessions_of
 from hawk_assets.insights.builder import build_insights
+from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.model_states.builder import StateBuilder
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
@@ -49,6 +50,7 @@ from hawk_assets.orchestration.settings import Settings
 from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
+from hawk_assets.simulation.settings import SimulationSettings
 from hawk_assets.sources.sample import SampleMarket
 from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.bench_aggregation import aggregation
@@ -256,7 +258,9 @@ def _parquet(
     home: Path, frames: dict[tuple[str, ...], pd.DataFrame], months: pd.DatetimeIndex
 ) -> tuple[float, float]:
     """CPU seconds of writing and of reading."""
-    catalog = build_catalog(discover(), SimulationParameters(), AggregationParameters())
+    catalog = build_catalog(
+        discover(), SimulationSettings(), AggregationParameters(), DEFAULT_SIZING
+    )
     tables = Tables(str(home))
     began = time.process_time()
     for key, frame in frames.items():

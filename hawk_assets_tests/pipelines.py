@@ -159,6 +159,7 @@ def open_desk(
         start=pd.Timestamp(f"{first}-01"),
         end=pd.Timestamp(f"{last}-01"),
         dagster_home=folder / "dagster",
+        aggregation=AGGREGATION,
         solver=SolverSettings("clarabel"),  # the same numbers whatever licence a machine has
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -187,9 +188,7 @@ def stored(root: str | Path) -> dict[TableKey, pd.DataFrame]:
 
 
 def _pipeline(settings: Settings, models: Sequence[TradingModel]) -> Pipeline:
-    return build_pipeline(
-        settings=settings, models={m.name: m for m in models}, aggregation=AGGREGATION
-    )
+    return build_pipeline(settings=settings, models={m.name: m for m in models})
 
 
 def assert_same(

@@ -34,8 +34,8 @@ def compare_objectives(
         performance,
         months,
         month_of(first),
-        pipeline.aggregation,
+        pipeline.settings.aggregation,
         {name: model.family for name, model in pipeline.models.items()},
-        pipeline.simulation.execution_lag,
-        Solver(pipeline.solver),
+        pipeline.settings.simulation.execution_lag,
+        Solver(pipeline.settings.solver),
     )

@@ -90,7 +90,7 @@ def _parts(
     }
     sessions = sessions_of(storage.read(MARKET_DATA, span, ["date"], missing_ok=True)["date"])
     (parts,) = split_insights(
-        weights, by_model, sessions, pd.DatetimeIndex([month]), pipeline.aggregation
+        weights, by_model, sessions, pd.DatetimeIndex([month]), pipeline.settings.aggregation
     )
     day = int(np.searchsorted(parts.sessions, session.to_datetime64()))
     column = list(parts.tickers).index(ticker)
@@ -118,7 +118,7 @@ def _explain_model(
         "signal": float(insight["signal"]),
         "insight_weight": float(insight["weight"]),
         "state": {} if state is None else _plain(state.drop(list(STATE_COLUMNS[:2]))),
-        "sessions_before": sessions_needed(model),
+        "sessions_before": sessions_needed(model, pipeline.settings.sizing),
         "bars": _records(bars_behind(model, market_data, ticker, decided)),
     }
     if model.reports:

@@ -4,65 +4,44 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.core.errors import ModelError
-from hawk_assets.core.model import Array, TradingModel
+from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
-from hawk_assets.core.sessions import BARS_PER_YEAR, in_months, months_covering
+from hawk_assets.core.sessions import in_months, months_covering
+from hawk_assets.insights.sizing import (
+    DEFAULT_SIZING,
+    SizingParameters,
+    inverse_volatility_budget,
+)
 
-HOLD_SESSIONS = 5
-VOL_FLOOR = 0.05
-WEIGHT_CAP = 0.10
 
-
-def sessions_needed(model: TradingModel) -> int:
+def sessions_needed(model: TradingModel, sizing: SizingParameters = DEFAULT_SIZING) -> int:
     """Sessions before a month that its insights depend on: the model's own and the hold's."""
-    return model.lookback + HOLD_SESSIONS
+    return model.lookback + sizing.hold_sessions
 
 
-def months_needed(model: TradingModel) -> int:
+def months_needed(model: TradingModel, sizing: SizingParameters = DEFAULT_SIZING) -> int:
     """Months of states before a month that its insights depend on."""
-    return months_covering(sessions_needed(model))
-
-
-def risk_budget(vol: Array, cap: float = WEIGHT_CAP, floor: float = VOL_FLOOR) -> Array:
-    """Inverse-volatility shares of one portfolio, none above ``cap``: water-filling.
-
-    :param vol: daily volatility, shape ``(n_dates, n_tickers)``; NaN where not ready
-    :param cap: the largest share of one ticker
-    :param floor: annualised volatility below which a ticker counts as that volatile
-    :return: the same shape; shares in [0, cap], summing to 1 or to ``cap`` times the ready tickers
-        if that is less; 0 where not ready. A row does not depend on tickers that are not ready,
-        not even in its last bit.
-    """
-    inverse = np.nan_to_num(1.0 / np.maximum(vol * np.sqrt(BARS_PER_YEAR), floor), nan=0.0)
-    ranked = -np.sort(-inverse, axis=1)
-    rest = np.cumsum(ranked[:, ::-1], axis=1)[:, ::-1]
-    left = 1.0 - cap * np.arange(vol.shape[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        level = left / rest
-        capped = (level * ranked > cap) & (rest > 0) & (left > 0)
-        scale = np.where(
-            capped.all(axis=1),
-            np.inf,
-            level[np.arange(len(vol)), capped.sum(axis=1) % vol.shape[1]],
-        )
-        filled = np.where(inverse > 0, np.minimum(cap, scale[:, None] * inverse), 0.0)
-    return np.asarray(filled, dtype=np.float64)
+    return months_covering(sessions_needed(model, sizing))
 
 
 def build_insights(
-    model: TradingModel, states: pd.DataFrame, months: pd.DatetimeIndex
+    model: TradingModel,
+    states: pd.DataFrame,
+    months: pd.DatetimeIndex,
+    sizing: SizingParameters = DEFAULT_SIZING,
 ) -> pd.DataFrame:
     """The insights of ``months``.
 
-    A ticker without a bar keeps its last signal for at most 5 sessions and is flat after that.
-    ``weight = risk_budget * signal``: linear in the signal, so gross exposure never exceeds 1 and
-    conviction is kept; no renormalisation.
+    A ticker without a bar keeps its last signal for ``hold_sessions`` and is flat after that.
+    ``weight = inverse_volatility_budget * signal``: linear in the signal, so gross exposure never
+    exceeds 1 and conviction is kept; no renormalisation.
 
     :param model: the model whose signal is months
     :param states: its states, the months asked for and ``months_needed`` before the first
     :param months: the months to compute, ascending
+    :param sizing: the cap of a ticker, the floor of its volatility, and the hold
     :return: date, ticker, model, signal, weight; one row per session and ticker that had a bar on
-        it or on one of the 5 sessions before; no NaN
+        it or on one of the ``hold_sessions`` before; no NaN
     :raises ModelError: a signal of the wrong shape, or outside [-1, 1]
     """
     names = [c for c in states.columns if c not in STATE_COLUMNS[:2]]
@@ -81,10 +60,11 @@ def build_insights(
             f"{model.name}: signal {values[row, column]} for {close.columns[column]} on "
             f"{close.index[row]:%Y-%m-%d} is outside [-1, 1]; scale or clip it in signal()"
         )
-    listed = close.ffill(limit=HOLD_SESSIONS).notna()
-    held = signal.ffill(limit=HOLD_SESSIONS).fillna(0.0)
-    vol = wide["vol_63"].ffill(limit=HOLD_SESSIONS).where(listed)
-    weight = risk_budget(vol.to_numpy(np.float64)) * held.to_numpy(np.float64)
+    listed = _hold(close, sizing).notna()
+    held = _hold(signal, sizing).fillna(0.0)
+    vol = _hold(wide["vol_63"], sizing).where(listed)
+    budget = inverse_volatility_budget(vol.to_numpy(np.float64), sizing)
+    weight = budget * held.to_numpy(np.float64)
     rows, columns = np.nonzero(listed.to_numpy())
     insights = pd.DataFrame(
         {
@@ -96,3 +76,9 @@ def build_insights(
         }
     )
     return in_months(insights, months).reset_index(drop=True)
+
+
+def _hold(wide: pd.DataFrame, sizing: SizingParameters) -> pd.DataFrame:
+    """The last value stands for the missing ones after it, for so many sessions."""
+    # pandas has no limit of 0.
+    return wide.ffill(limit=sizing.hold_sessions) if sizing.hold_sessions else wide

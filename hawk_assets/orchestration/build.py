@@ -9,8 +9,6 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.sessions import shift
 from hawk_assets.core.types import TableKey
@@ -35,7 +33,6 @@ from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.catalog import SERVICES, STAGES, Table, build_catalog
 from hawk_assets.orchestration.partitions import monthly
 from hawk_assets.orchestration.settings import Settings, batch_events
-from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.storage.tables import Tables
@@ -51,9 +48,7 @@ class Pipeline:
     storage: Tables
     source: MarketDataSource
     models: Mapping[str, TradingModel]
-    simulation: SimulationParameters
-    solver: SolverSettings
-    aggregation: AggregationParameters
+    settings: Settings
 
     @cached_property
     def job(self) -> dg.JobDefinition:
@@ -97,8 +92,6 @@ def build_pipeline(
     service: str | None = None,
     settings: Settings | None = None,
     models: Mapping[str, TradingModel] | None = None,
-    simulation: SimulationParameters | None = None,
-    aggregation: AggregationParameters | None = None,
     resources: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """The graph, or one service's part of it.
@@ -107,36 +100,33 @@ def build_pipeline(
         external assets; None for the whole graph in one location
     :param settings: default: the environment
     :param models: default: every registered model
-    :param simulation: costs, book size and lag
-    :param aggregation: objective, caps and window; default: the settings'
     :param resources: replacements for ``source``, ``storage`` or ``io_manager``
     """
     batch_events()
     warnings.simplefilter("ignore", dg.BetaWarning)
     settings = settings or Settings.from_env()
     models = discover() if models is None else models
-    simulation, aggregation = (
-        simulation or SimulationParameters(),
-        aggregation or settings.aggregation,
-    )
+    simulation, aggregation, sizing = settings.simulation, settings.aggregation, settings.sizing
     families = {name: model.family for name, model in models.items()}
     aggregation.check_families(families.values())
     partitions = monthly(settings.start, settings.end)
-    catalog = build_catalog(models, simulation, aggregation)
+    catalog = build_catalog(models, simulation, aggregation, sizing)
     by_stage: dict[str, list[Table]] = {stage: [] for stage in STAGES}
     for table in catalog.values():
         by_stage[table.stage].append(table)
     builders = {
         "market_data": lambda o: market_data.build(o, partitions),
         "model_states": lambda o: model_states.build(o, partitions, models),
-        "insights": lambda o: insights.build(o, partitions, models),
-        "performance": lambda o: performance.build("performance", o, partitions, simulation),
+        "insights": lambda o: insights.build(o, partitions, models, sizing),
+        "performance": lambda o: performance.build(
+            "performance", o, partitions, simulation.of_models
+        ),
         "weights": lambda o: weights.build(o, partitions, aggregation, families, settings.solver),
         "combined_insights": lambda o: combined_insights.build(
             o, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
         ),
         "combined_performance": lambda o: performance.build(
-            "combined_performance", o, partitions, simulation
+            "combined_performance", o, partitions, simulation.of_book
         ),
     }
     stages = STAGES if service is None else SERVICES[service]
@@ -176,7 +166,5 @@ def build_pipeline(
         available["storage"],
         available["source"],
         models,
-        simulation,
-        settings.solver,
-        aggregation,
+        settings,
     )

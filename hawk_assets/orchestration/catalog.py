@@ -16,9 +16,11 @@ from hawk_assets.core import schemas
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.types import TableKey
 from hawk_assets.insights import builder as insights_builder
+from hawk_assets.insights.sizing import SizingParameters
 from hawk_assets.model_states import builder as states_builder
 from hawk_assets.orchestration.code_version import code_version, module_of
 from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.simulation.settings import SimulationSettings
 
 SERVICES = {
     "model_state_generator": ("market_data", "model_states"),
@@ -116,19 +118,20 @@ class Table:
 
 def build_catalog(
     models: Mapping[str, TradingModel],
-    simulation: SimulationParameters,
+    simulation: SimulationSettings,
     aggregation: AggregationParameters,
+    sizing: SizingParameters,
 ) -> dict[TableKey, Table]:
     """Every table of the pipeline, each after the tables it reads."""
     tables = [
         *_raw_data(),
         *(_model_states(name, model) for name, model in models.items()),
-        *(_insights(name, model) for name, model in models.items()),
-        *(table for name in models for table in _model_performance(name, simulation)),
+        *(_insights(name, model, sizing) for name, model in models.items()),
+        *(table for name in models for table in _model_performance(name, simulation.of_models)),
         _weights(models, aggregation),
         _combined_insights(models, aggregation),
-        _attribution(models, simulation, aggregation),
-        *_combined_performance(simulation),
+        _attribution(models, simulation.execution_lag, aggregation),
+        *_combined_performance(simulation.of_book),
     ]
     return {table.key: table for table in tables}
 
@@ -170,15 +173,16 @@ def _model_states(name: str, model: TradingModel) -> Table:
     )
 
 
-def _insights(name: str, model: TradingModel) -> Table:
+def _insights(name: str, model: TradingModel, sizing: SizingParameters) -> Table:
+    reach = insights_builder.months_needed(model, sizing)
     return Table(
         key=insights(name),
         stage="insights",
         schema=schemas.INSIGHTS_SCHEMA,
         description=f"Signals of {name} in [-1, 1], and its weights as fractions of the model's "
         "portfolio, at the close.",
-        upstreams=(Upstream(key=model_states(name), first=-insights_builder.months_needed(model)),),
-        code=("hawk_assets.insights.builder", *_own_code(model)),
+        upstreams=(Upstream(key=model_states(name), first=-reach),),
+        code=("hawk_assets.insights.builder", *_own_code(model), repr(sizing)),
         model=name,
     )
 
@@ -220,13 +224,13 @@ def _performance(
     simulation: SimulationParameters,
 ) -> Iterator[Table]:
     """The simulated account that trades the weights of ``traded``, and its metrics."""
-    name = model or "the combined book"
+    name, lag = model or "the combined book", simulation.execution_lag
     yield Table(
         key=timeseries,
         stage=stage,
         schema=schemas.PERFORMANCE_TIMESERIES_SCHEMA,
         description=f"Simulated account of {name}: value, return, drawdown, costs and positions "
-        f"per session, trading {simulation.execution_lag} session after the insight.",
+        f"per session, trading {lag} session{'s' * (lag != 1)} after the insight.",
         upstreams=(
             Upstream(key=traded, first=-1),
             Upstream(key=MARKET_DATA, first=-1),
@@ -297,7 +301,7 @@ def _combined_insights(
 
 def _attribution(
     models: Mapping[str, TradingModel],
-    simulation: SimulationParameters,
+    lag: int,
     aggregation: AggregationParameters,
 ) -> Table:
     return Table(
@@ -314,6 +318,6 @@ def _attribution(
         code=(
             "hawk_assets.aggregation.attribution",
             repr(aggregation),
-            f"lag {simulation.execution_lag}",
+            f"lag {lag}",
         ),
     )

@@ -43,7 +43,9 @@ import pandas as pd
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.insights.sizing import DEFAULT_SIZING, SizingParameters
 from hawk_assets.orchestration.instance.dagster_home import home_of
+from hawk_assets.simulation.settings import SimulationSettings
 
 EVENT_BATCH = ("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
@@ -71,6 +73,8 @@ class Settings:
     dagster_home: Path
     commitments: str | None = None
     aggregation: AggregationParameters = field(default_factory=AggregationParameters)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
+    sizing: SizingParameters = DEFAULT_SIZING
     solver: SolverSettings = field(default_factory=SolverSettings)
     tick_seconds: int = 30
     webhook: str | None = None

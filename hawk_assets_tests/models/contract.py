@@ -26,7 +26,8 @@ from hawk_assets.core.schemas import (
 )
 from hawk_assets.core.sessions import in_months, month_starts, sessions_of, shift
 from hawk_assets.insights import builder as insights_stage
-from hawk_assets.insights.builder import HOLD_SESSIONS, build_insights
+from hawk_assets.insights.builder import build_insights
+from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.model_states import builder as states_stage
 from hawk_assets.model_states.builder import bars_needed, build_states, report_months
 from hawk_assets.model_states.commitments_of_traders import NUMBERS, reports_of
@@ -396,15 +397,16 @@ def check_holes(model: TradingModel, market_data: pd.DataFrame) -> None:
     filled = holes.drop(columns=KEYS).notna().any(axis=1)
     assert not filled.any(), f"{model.name}: features in a hole:\n{holes[filled].head()}"
 
+    hold = DEFAULT_SIZING.hold_sessions
     traded = market_data[market_data["close"].notna()].assign(traded=True)
     wide = traded.pivot(index="date", columns="ticker", values="traded").notna()
     wide = wide.reindex(sessions_of(market_data["date"]), fill_value=False)
-    listed = wide.astype(float).rolling(HOLD_SESSIONS + 1, min_periods=1).max() > 0
+    listed = wide.astype(float).rolling(hold + 1, min_periods=1).max() > 0
     found = insights.assign(found=True).pivot(index="date", columns="ticker", values="found")
     found = found.reindex(index=wide.index, columns=wide.columns).notna()
     odd = (found != listed).stack()
     assert not odd.any(), (
-        f"{model.name}: a row without a bar for {HOLD_SESSIONS} sessions, or none with one: "
+        f"{model.name}: a row without a bar for {hold} sessions, or none with one: "
         f"{list(odd[odd].index[:3])}"
     )
 

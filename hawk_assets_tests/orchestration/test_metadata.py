@@ -11,6 +11,7 @@ import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.schemas import SIMULATION_COLUMNS
+from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
@@ -25,10 +26,12 @@ from hawk_assets.orchestration.catalog import (
 )
 from hawk_assets.orchestration.metadata import Figures, attach, describe
 from hawk_assets.orchestration.partitions import monthly, months_of
-from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.simulation.settings import SimulationSettings
 
 MODEL = EmaCross(12, 26)
-CATALOG = build_catalog({MODEL.name: MODEL}, SimulationParameters(), AggregationParameters())
+CATALOG = build_catalog(
+    {MODEL.name: MODEL}, SimulationSettings(), AggregationParameters(), DEFAULT_SIZING
+)
 MONTHS = pd.date_range("2020-01-01", "2020-05-01", freq="MS")
 SESSIONS = pd.bdate_range("2020-01-01", "2020-05-31")
 SESSIONS = SESSIONS[SESSIONS.month != 4]  # April has none

@@ -54,12 +54,11 @@ def pipeline(home: Path, storage: str, passes: Callable[[], None] = lambda: None
         start=pd.Timestamp("2015-03-01"),
         end=None,
         dagster_home=home,
+        aggregation=AGGREGATION,
     )
     models = {model.name: model for model in MODELS}
     source = Overnight(LocalFiles(prices, None), passes)
-    return build_pipeline(
-        settings=settings, models=models, aggregation=AGGREGATION, resources={"source": source}
-    )
+    return build_pipeline(settings=settings, models=models, resources={"source": source})
 
 
 def news(of: Pipeline, instance: dg.DagsterInstance) -> list[str]:

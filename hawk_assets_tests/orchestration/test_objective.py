@@ -82,7 +82,6 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
     pipeline = build_pipeline(
         settings=replace(desk.settings, storage=str(storage)),
         models={m.name: m for m in MODELS},
-        aggregation=desk.pipeline.aggregation,
     )
     (weights,) = runner.select(pipeline.catalog, ["weights"])
     run = runner.run_stage(pipeline, desk.instance, [weights], FIRST, LAST)
@@ -99,7 +98,7 @@ def test_the_settings_choose_for_all_runs(desk: Desk) -> None:
     chosen = AggregationParameters("hrp", cap=0.6)
     settings = replace(desk.settings, aggregation=chosen)
     pipeline = build_pipeline(settings=settings, models={m.name: m for m in MODELS})
-    assert pipeline.aggregation == chosen
+    assert pipeline.settings.aggregation == chosen
     weights = pipeline.catalog[WEIGHTS]
     assert weights.code_version() != desk.pipeline.catalog[WEIGHTS].code_version()
 

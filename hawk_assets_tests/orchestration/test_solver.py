@@ -13,7 +13,7 @@ from hawk_assets.commands import backfill as runner
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets_tests.aggregation.servers import LICENCE, refusing_optserver
-from hawk_assets_tests.pipelines import AGGREGATION, MODELS, Desk, desk_to_be_weighed
+from hawk_assets_tests.pipelines import MODELS, Desk, desk_to_be_weighed
 
 pytestmark = pytest.mark.usefixtures("unlicensed")
 MONTH = "2015-06-01"
@@ -30,7 +30,6 @@ def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
     pipeline = build_pipeline(
         settings=replace(desk.settings, solver=solver),
         models={model.name: model for model in MODELS},
-        aggregation=AGGREGATION,
     )
     (weights,) = runner.select(pipeline.catalog, ["weights"])
     return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", MONTH)

@@ -9,15 +9,16 @@ import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError, StorageError
+from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.orchestration.assets.io_manager import ParquetIOManager
 from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, build_catalog
 from hawk_assets.orchestration.partitions import month_window, monthly, months_of
-from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.simulation.settings import SimulationSettings
 from hawk_assets.storage.tables import Tables
 
 PARTITIONS = monthly(pd.Timestamp("2020-01-01"), pd.Timestamp("2020-05-01"))
 SINGLE_RUN = dg.BackfillPolicy.single_run()
-CATALOG = build_catalog({}, SimulationParameters(), AggregationParameters())
+CATALOG = build_catalog({}, SimulationSettings(), AggregationParameters(), DEFAULT_SIZING)
 
 
 def book(months: pd.DatetimeIndex) -> pd.DataFrame:

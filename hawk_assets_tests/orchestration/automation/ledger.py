@@ -24,12 +24,13 @@ from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.types import TableKey
+from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.assets.stage import build_stage
 from hawk_assets.orchestration.automation.conditions import build_automation
 from hawk_assets.orchestration.automation.staleness import MADE, PLANNED, History, to_request
 from hawk_assets.orchestration.catalog import RAW_DATA, Table, build_catalog
-from hawk_assets.simulation.parameters import SimulationParameters
+from hawk_assets.simulation.settings import SimulationSettings
 
 A, B = "ema_cross_2_9", "ema_cross_3_9"
 JOB = "__ASSET_JOB"
@@ -46,7 +47,7 @@ def small_catalog(reach: int = 2) -> dict[TableKey, Table]:
             table, upstreams=tuple(replace(i, first=max(i.first, -reach)) for i in table.upstreams)
         )
         for key, table in build_catalog(
-            models, SimulationParameters(), AggregationParameters()
+            models, SimulationSettings(), AggregationParameters(), DEFAULT_SIZING
         ).items()
     }
 
