@@ -4,7 +4,7 @@
 be NaN where the column says nullable: a hole, never to be filled. Everything else is present.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -246,7 +246,7 @@ def _explain(errors: pa.errors.SchemaErrors, frame: pd.DataFrame) -> str:
     return f"{at}: {found}{rule} ({rows} row{'s' if rows > 1 else ''} in all). Correct the source."
 
 
-def arrow_schema(schema: pa.DataFrameSchema, columns: Mapping[str, object]) -> pyarrow.Schema:
+def arrow_schema(schema: pa.DataFrameSchema, columns: Iterable[str]) -> pyarrow.Schema:
     """The Parquet types of a table: also those of an empty month, which pandas cannot tell.
 
     :param schema: one of this module's schemas

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -140,15 +140,19 @@ class BigQueryTables(MarketDataSource):
         return Poll(found, None if pd.isna(latest) else latest)
 
 
-def _column(column: pa.ChunkedArray, columns: Columns, name: str) -> "pd.Series":
-    """Values in the types of their table; NULL is NaT, NaN or None.
-
-    :raises DataError: a day that pandas cannot hold
-    """
+def _column(column: pa.ChunkedArray, columns: Columns, name: str) -> "pd.Series[Any]":
+    """Values in the types of their table; NULL is NaT, NaN or None."""
     if columns.kind(name) == "float64":
-        return column.cast(pa.float64(), safe=False).to_pandas()
-    if columns.kind(name) == "object":
-        return column.to_pandas().astype(object)
+        values = column.cast(pa.float64(), safe=False).to_pandas()
+    elif columns.kind(name) == "object":
+        values = column.to_pandas().astype(object)
+    else:
+        values = _days(column, columns, name)
+    return cast("pd.Series[Any]", values)
+
+
+def _days(column: pa.ChunkedArray, columns: Columns, name: str) -> Any:
+    """:raises DataError: a day that pandas cannot hold"""
     try:
         return column.cast(pa.timestamp("ns")).to_pandas()
     except pa.ArrowInvalid:

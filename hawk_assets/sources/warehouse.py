@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -114,8 +115,9 @@ class Warehouse:
                 _message(error),
             )
             # The answer is still there; only the first reading of it has begun and cannot go on.
-            job = self._client.get_job(rows.job_id, location=rows.location, retry=retry)
-            return job.result(retry=retry).to_arrow(create_bqstorage_client=False)
+            job = self._client.get_job(str(rows.job_id), location=rows.location, retry=retry)
+            again = cast(bigquery.QueryJob, job).result(retry=retry)
+            return again.to_arrow(create_bqstorage_client=False)
 
     @cached_property
     def _client(self) -> bigquery.Client:

@@ -74,10 +74,11 @@ class GcsFiles:
         from google.cloud import storage
         from requests.adapters import HTTPAdapter
 
-        emulated = os.environ.get("STORAGE_EMULATOR_HOST")
-        client = storage.Client(
-            project=None, credentials=AnonymousCredentials() if emulated else find_credentials()
-        )
+        if os.environ.get("STORAGE_EMULATOR_HOST"):
+            credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        else:
+            credentials = find_credentials()
+        client = storage.Client(project=None, credentials=credentials)
         for scheme in ("https://", "http://"):  # one open connection per thread
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=self.threads))
         return client.bucket(self._name)

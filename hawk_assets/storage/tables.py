@@ -140,13 +140,13 @@ class Tables:
         def load(month: pd.Timestamp) -> pa.Table | None:
             return self._get(key, month, lambda file: _columns(file, columns, renamed))
 
-        loaded = list(zip(months, self._each(load, months), strict=True))
+        loaded = list(zip(months, self._each(load, list(months)), strict=True))
         absent = [month for month, part in loaded if part is None]
         if absent and not missing_ok:
             raise _missing(key, absent)
         stored = [(month, part) for month, part in loaded if part is not None]
         if not stored:
-            return pd.DataFrame(columns=columns)
+            return pd.DataFrame(columns=None if columns is None else list(columns))
         schema = stored[0][1].schema
         wanted = set(columns or schema.names)
         for month, part in stored:
@@ -156,15 +156,13 @@ class Tables:
                     f"{self.path(key, month)} has {fault}: older code wrote it; "
                     f"run: {_backfill_command(key, months[0], months[-1])}"
                 )
-        return (
-            pa.concat_tables([part for _, part in stored])
-            .replace_schema_metadata(None)
-            .to_pandas(
-                date_as_object=False,
-                coerce_temporal_nanoseconds=True,
-                types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_map(kind) else None,
-            )
+        whole = pa.concat_tables([part for _, part in stored]).replace_schema_metadata(None)
+        frame: pd.DataFrame = whole.to_pandas(
+            date_as_object=False,
+            coerce_temporal_nanoseconds=True,
+            types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_map(kind) else None,
         )
+        return frame
 
     def rows(self, key: TableKey, month: pd.Timestamp) -> int:
         """How many rows a month holds.
@@ -172,7 +170,7 @@ class Tables:
         :raises MissingMonthError: the month is not stored
         :raises StorageError: the file is damaged; the root cannot be read
         """
-        rows = self._get(key, month, lambda file: file.metadata.num_rows)
+        rows: int | None = self._get(key, month, lambda file: file.metadata.num_rows)
         if rows is None:
             raise _missing(key, [month])
         return rows
