@@ -1,6 +1,6 @@
 """Proves that a change moves no number, and lets stored tables keep their code versions.
 
-    python -m hawk_assets_tests.same_numbers BASE [--prices FILE --start MONTH --end MONTH] [--write]
+    python -m hawk_assets_tests.same_numbers BASE [--prices FILE] [--write]
 
 BASE is a commit. Its code backfills the sample market, or FILE, into an empty folder. The code of
 this checkout then recomputes one stage after the other, each from what BASE has stored, and every
@@ -17,10 +17,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,15 +32,19 @@ from hawk_assets.core.schemas import RENAMED_COLUMNS
 from hawk_assets.orchestration.code_version import KNOWN_AS
 
 HERE = Path(__file__).parents[1]
-STAGES = (
-    "market_data",
-    "model_states",
-    "insights",
-    "performance",
-    "weights",
-    "combined_insights",
-    "combined_performance",
-)
+STEPS = {
+    "market_data": ["market_data", "commitments_of_traders"],
+    "model_states": ["model_states"],
+    "insights": ["insights"],
+    "performance_timeseries": ["performance_timeseries"],
+    "performance_metrics": ["performance_metrics"],
+    "weights": ["weights"],
+    "combined_insights": ["combined_insights", "attribution"],
+    "combined_performance": ["combined_performance"],
+    "combined_metrics": ["combined_metrics"],
+}
+"""What is recomputed at a time, and the folders that are compared then."""
+
 SIMULATED = ("performance_timeseries", "combined_performance")
 TOLERANCE = 1e-9
 VERSIONS = """
@@ -78,13 +83,13 @@ def main() -> None:
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
     for fault in faults:
-        print(fault)
+        click.echo(fault)
     if faults:
         sys.exit(1)
-    print("every table is the same")
+    click.echo("every table is the same")
     if chosen.write:
         KNOWN_AS.write_text(json.dumps(pairs, indent=1, sort_keys=True) + "\n")
-        print(f"wrote {KNOWN_AS.relative_to(HERE)}: {len(pairs)} versions")
+        click.echo(f"wrote {KNOWN_AS.relative_to(HERE)}: {len(pairs)} versions")
 
 
 def python(tree: Path, settings: Mapping[str, str], folder: Path, *arguments: str) -> str:
@@ -101,23 +106,27 @@ def python(tree: Path, settings: Mapping[str, str], folder: Path, *arguments: st
 
 
 def hawk(tree: Path, settings: Mapping[str, str], folder: Path, *arguments: str) -> None:
-    print(python(tree, settings, folder, "-m", "hawk_assets.cli", *arguments), end="", flush=True)
+    said = python(tree, settings, folder, "-m", "hawk_assets.cli", *arguments)
+    click.echo(said, nl=False)
 
 
 def compare_stages(settings: Mapping[str, str], folder: Path) -> Iterator[str]:
-    """What differs when this code recomputes each stage from the tables of the base."""
+    """What differs when this code recomputes each table from those of the base."""
     stored, base = Path(settings["HAWK_STORAGE"]), folder / "base"
     shutil.copytree(stored, base)
-    for stage in STAGES:
-        hawk(HERE, settings, folder, "backfill", "--select", stage)
-        yield from compare_tables(base, stored)
+    for table, folders in STEPS.items():
+        hawk(HERE, settings, folder, "backfill", "--select", table)
+        yield from compare_tables(base, stored, folders)
         shutil.rmtree(stored)
         shutil.copytree(base, stored)
 
 
-def compare_tables(base: Path, now: Path) -> Iterator[str]:
+def compare_tables(base: Path, now: Path, folders: Sequence[str]) -> Iterator[str]:
     """What differs between two storages: a line for each file."""
-    files = {side: {f.relative_to(side) for f in side.rglob("*.parquet")} for side in (base, now)}
+    files = {
+        side: {f.relative_to(side) for name in folders for f in (side / name).rglob("*.parquet")}
+        for side in (base, now)
+    }
     yield from (f"{file}: in one storage only" for file in sorted(files[base] ^ files[now]))
     for file in sorted(files[base] & files[now]):
         if (base / file).read_bytes() != (now / file).read_bytes():
@@ -149,7 +158,7 @@ def equal(old: pa.ChunkedArray, new: pa.ChunkedArray, tolerance: float) -> bool:
 
 def same_versions(tree: Path, settings: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The version of the base for each version of this code that differs from it."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for objective in OBJECTIVES:
         chosen = {**settings, "HAWK_OBJECTIVE": objective}
         old, new = (

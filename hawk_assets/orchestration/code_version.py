@@ -3,9 +3,9 @@
 Comments, docstrings and layout do not count, and neither does the address of a module: a module
 that is renamed or moved to another folder keeps its version, and so do the tables it is behind.
 
-Code that was rewritten and computes the same numbers has another hash. Where that is proven,
-``code_versions.json`` says under which version such code is known; ``hawk_assets_tests.same_numbers``
-proves it and writes the file.
+Code that is rewritten has another hash, also when it computes the same numbers. Where that is
+proven, ``code_versions.json`` names the version that such code is known by;
+``hawk_assets_tests.same_numbers`` proves it and writes the file.
 """
 
 import ast

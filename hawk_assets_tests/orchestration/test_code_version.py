@@ -1,5 +1,6 @@
 """The version of the code behind a number: what changes it, and what does not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -159,3 +160,19 @@ def test_every_module_of_ours_that_is_loaded_with_it_is_behind_its_version(name:
     assert name in loaded
     assert len(loaded) > 2
     assert set(loaded) <= versions._closure(name)
+
+
+def test_code_proven_to_compute_the_same_is_known_by_its_former_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = module_of(next(iter(discover().values())))
+    one, other = code_version(model, "one"), code_version(model, "other")
+    file = tmp_path / "code_versions.json"
+    file.write_text(json.dumps({one: "0123456789ab"}))
+    monkeypatch.setattr(versions, "KNOWN_AS", file)
+    versions._known_as.cache_clear()
+    try:
+        assert code_version(model, "one") == "0123456789ab"
+        assert code_version(model, "other") == other
+    finally:
+        versions._known_as.cache_clear()

@@ -40,14 +40,22 @@ def prepare_home(home: Path) -> None:
     theirs = home / INSTANCE_SETTINGS.name
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not theirs.exists():
-            theirs.unlink(missing_ok=True)  # a link to an installation that has moved
+        if not theirs.exists() or _links_to_another_installation(theirs):
+            theirs.unlink(missing_ok=True)
             theirs.symlink_to(INSTANCE_SETTINGS)
     except OSError as error:
         raise SettingsError(
             f"DAGSTER_HOME={home} cannot be made: {error}; point DAGSTER_HOME to a folder that can"
         ) from None
     os.environ["DAGSTER_HOME"] = str(home)
+
+
+def _links_to_another_installation(file: Path) -> bool:
+    """Whether it is a link of an earlier call, to a version of this project that may be another."""
+    if not file.is_symlink():
+        return False
+    target = file.readlink()
+    return target != INSTANCE_SETTINGS and "hawk_assets" in target.parts
 
 
 @contextmanager
