@@ -24,5 +24,8 @@ Bars = Mapping[str, Array]
 States = Mapping[str, pd.DataFrame]
 """A model's states by feature, each of shape ``(n_sessions, n_tickers)``."""
 
+Signal = pd.DataFrame
+"""A model's opinion, of shape ``(n_sessions, n_tickers)``, in [-1, 1]; NaN is no opinion."""
+
 TableKey = tuple[str, ...]
 """The name of a stored table: its asset key, and its folder below the storage root."""

@@ -38,6 +38,16 @@ def sma(close: Array, span: int) -> Array:
     return np.asarray(talib.SMA(close, timeperiod=span), dtype=np.float64)
 
 
+def highest(values: Array, span: int) -> Array:
+    """Largest of the last ``span`` values; NaN for the first ``span - 1`` bars."""
+    return np.asarray(talib.MAX(values, timeperiod=span), dtype=np.float64)
+
+
+def lowest(values: Array, span: int) -> Array:
+    """Smallest of the last ``span`` values; NaN for the first ``span - 1`` bars."""
+    return np.asarray(talib.MIN(values, timeperiod=span), dtype=np.float64)
+
+
 def rsi(close: Array, span: int) -> Array:
     """Relative strength index in [0, 100] with Wilder's averages, 50 where nothing has moved.
 
@@ -88,3 +98,13 @@ def percent_b(close: Array, span: int, width: float) -> Array:
     place = (close[span - 1 :] - middle + half) / np.where(flat, 1.0, 2 * half)
     out[span - 1 :] = np.where(flat, 0.5, np.round(place, 12))
     return out
+
+
+def percent_of_range(value: Array, low: Array, high: Array) -> Array:
+    """Where a value is within a range, in points: 0 at its low, 100 at its high.
+
+    :return: 50 where the range has no width; NaN where any argument is NaN
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        percent = 100 * (value - low) / (high - low)
+    return np.where(high == low, 50.0, percent)

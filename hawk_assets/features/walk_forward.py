@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import ema, past_return, percent_b, recursive_warmup, rsi
 
 FEATURES = ("ret_1", "ret_5", "ret_21", "ret_63", "rsi", "ema_gap", "percent_b", "vol_21")
@@ -77,7 +77,7 @@ class WalkForwardClassifier(TradingModel):
             "vol_21": vol,
         }
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         close = states["close"]
         rows = np.stack([states[name].to_numpy(np.float64) for name in FEATURES], axis=2)
         price = np.log(close.to_numpy(np.float64))

@@ -1,16 +1,15 @@
 """Trends pay when they are strong: the sign of an EMA cross, scaled by Wilder's ADX.
 
-Nothing below an average directional index of 20, everything above 40. Reference: J. Welles Wilder,
-New Concepts in Technical Trading Systems, 1978, for the ADX; the combination is this package's.
+The scale is 0 below an average directional index (ADX) of 20 and 1 above 40. Reference: J. Welles
+Wilder, New Concepts in Technical Trading Systems, 1978, for the ADX; the combination is our own.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import talib
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import ema, recursive_warmup, relative_gap
 
 
@@ -19,8 +18,8 @@ class AdxTrend(TradingModel):
     """:param fast: span of the fast average in bars
     :param slow: span of the slow average in bars, above ``fast``
     :param span: bars of the directional index
-    :param weak: index at which a trend begins to count, in points
-    :param strong: index at which it counts in full, in points
+    :param weak: index below which a trend does not count, in points
+    :param strong: index above which it counts in full, in points
     """
 
     fast: int = 20
@@ -44,10 +43,6 @@ class AdxTrend(TradingModel):
         index = recursive_warmup(6 * self.span, 1 / self.span)
         return max(index, recursive_warmup(self.slow - 1, 2 / (self.slow + 1)))
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
         return {
@@ -55,27 +50,27 @@ class AdxTrend(TradingModel):
             "adx": directional_index(bars["high"], bars["low"], self.span),
         }
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         strength = (states["adx"] - self.weak) / (self.strong - self.weak)
         gap = states["ema_gap"]
         return (gap.gt(0).astype(float) - gap.lt(0)) * strength.clip(0.0, 1.0)
 
 
 def directional_index(high: Array, low: Array, span: int) -> Array:
-    """Wilder's average directional index in points, NaN for the first ``2 * span - 1`` bars.
+    """Wilder's average directional index, in points; NaN for the first ``2 * span - 1`` bars.
 
-    The true range, by which he divides either direction, cancels out. It is TA-Lib's ADX but for
-    two things: an upward and a downward move that differ by rounding noise are equal, and then
-    neither counts, as often happens in ticks; and where hundreds of bars have not moved, the index
-    is 0, not for ever what it was before.
+    Equal to TA-Lib's ADX except in two cases. Upward and downward moves that differ only by
+    rounding noise count as equal, so neither counts: frequent with prices in ticks. After hundreds
+    of bars without a move the index is 0; TA-Lib's keeps its last value for ever. The true range
+    cancels out, so that it is not computed.
     """
-    level = high[1:]
+    price = high[1:]
     up, down = np.diff(high), -np.diff(low)
-    tie = np.abs(up - down) <= 1e-9 * level
+    tie = np.abs(up - down) <= 1e-9 * price
     rise = np.where((up > down) & (up > 0) & ~tie, up, 0.0)
     fall = np.where((down > up) & (down > 0) & ~tie, down, 0.0)
     plus, minus = (talib.RMA(x, timeperiod=span) for x in (rise, fall))
-    moved = plus + minus > 1e-12 * level
+    moved = plus + minus > 1e-12 * price
     strength = np.where(moved, np.abs(plus - minus) / np.where(moved, plus + minus, 1.0), 0.0)
     out = np.full(len(high), np.nan)
     out[span:] = 100 * talib.RMA(strength[span - 1 :], timeperiod=span)

@@ -1,14 +1,12 @@
-"""Prices come back into their band: buy below the lower Bollinger band, leave at its middle.
+"""Prices return into their band: buy below the lower Bollinger band, exit at the middle.
 
 Reference: John Bollinger, Bollinger on Bollinger Bands, 2001, for %b; the limit on the holding
-period is this package's.
+period is our own.
 """
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import percent_b
 from hawk_assets.features.signals import latch
 
@@ -16,8 +14,8 @@ from hawk_assets.features.signals import latch
 @dataclass(frozen=True)
 class Bollinger(TradingModel):
     """:param span: bars of the band
-    :param width: half its width in (population) standard deviations
-    :param max_hold: sessions a position is kept after its latest entry signal
+    :param width: distance from the middle to either edge, in population standard deviations
+    :param max_hold: sessions a signal is held after its latest entry
     """
 
     span: int = 20
@@ -45,7 +43,7 @@ class Bollinger(TradingModel):
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"percent_b": percent_b(bars["close"], self.span, self.width)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         value = states["percent_b"]
         long = latch(value < 0, value >= 0.5, self.max_hold)
         short = latch(value > 1, value <= 0.5, self.max_hold)

@@ -1,9 +1,9 @@
-"""Candlestick patterns foretell the next days: the balance of eight of them, held a week.
+"""Candlestick patterns predict the next days: the balance of eight of them, held for a week.
 
-An example rather than a recommendation: Marshall, Young and Rose, Candlestick Technical Trading
+An example, not a recommendation: Marshall, Young and Rose, Candlestick Technical Trading
 Strategies: Can They Create Value for Investors?, Journal of Banking and Finance 30, 2006, find no
-value in them. Each bar's patterns are read from exactly the bars they need, because TA-Lib's
-running averages flip a pattern now and then with the place where a series starts.
+value in them. The patterns of each bar are computed from exactly the bars they need: with TA-Lib's
+running averages, the start of a series sometimes changes a pattern.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import talib
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 
 PATTERNS: tuple[tuple[Callable[..., Any], dict[str, float]], ...] = (
     (talib.CDLENGULFING, {}),
@@ -30,11 +29,12 @@ PATTERNS: tuple[tuple[Callable[..., Any], dict[str, float]], ...] = (
 
 @dataclass(frozen=True)
 class Candles(TradingModel):
-    """:param hold: sessions the latest balance of patterns is held"""
+    """:param hold: sessions for which the latest balance of patterns is held"""
 
     hold: int = 5
 
     inputs = ("open", "high", "low", "close")
+    warmup = 12
     slice_stable = True
 
     def __post_init__(self) -> None:
@@ -44,10 +44,6 @@ class Candles(TradingModel):
     @property
     def name(self) -> str:
         return f"candles_{self.hold}"
-
-    @property
-    def warmup(self) -> int:
-        return 12
 
     @property
     def lookback(self) -> int:
@@ -61,15 +57,15 @@ class Candles(TradingModel):
         prices = np.stack([bars[c] for c in self.inputs])
         windows = np.lib.stride_tricks.sliding_window_view(prices, length, axis=1)
         windows = windows / windows[3, :, -1:]
-        # Multiples of 2^-30 of the last close: sums of them are exact, so that TA-Lib's running
-        # averages may run from one window into the next, and lengths that are equal but for
-        # rounding compare alike whatever the price is quoted in.
+        # Prices in multiples of 2^-30 of the last close. Their sums are exact, so TA-Lib's running
+        # averages can run across windows. Lengths that differ only by rounding compare as equal,
+        # whatever the unit of the price.
         series = (np.round(windows * 2.0**30) / 2.0**30).reshape(4, -1)
         found = (np.sign(pattern(*series, **options)) for pattern, options in PATTERNS)
         balance[self.warmup :] = np.sum([side[length - 1 :: length] for side in found], axis=0)
         return {"balance": balance}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         side = states["balance"].clip(-1.0, 1.0)
         return side.where(side != 0).ffill(limit=self.hold - 1).fillna(0.0)
 

@@ -1,15 +1,12 @@
 """Pullbacks within a trend revert: buy a 2-bar RSI below 10 above the 200-session average.
 
-The position is closed when the price is back above its 5-session average; shorts mirror it.
-Reference: Larry Connors and Cesar Alvarez, Short Term Trading Strategies That Work, 2008; the limit
-on the holding period is this package's.
+Exit when the price is back above its 5-session average; shorts mirror it. Reference: Larry Connors
+and Cesar Alvarez, Short Term Trading Strategies That Work, 2008; the holding limit is our own.
 """
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import recursive_warmup, relative_gap, rsi, sma
 from hawk_assets.features.signals import latch
 
@@ -17,10 +14,10 @@ from hawk_assets.features.signals import latch
 @dataclass(frozen=True)
 class ConnorsRsi(TradingModel):
     """:param span: bars of the index
-    :param low: buy below, in points; ``100 - low`` sells
-    :param exit_span: bars of the average that ends a position
+    :param low: buy below it, sell above ``100 - low``, in points
+    :param exit_span: bars of the average that ends a holding
     :param trend_span: bars of the average that decides its direction
-    :param max_hold: sessions a position is kept after its latest entry signal
+    :param max_hold: sessions a signal is held after its latest entry
     """
 
     span: int = 2
@@ -53,7 +50,7 @@ class ConnorsRsi(TradingModel):
             "trend_gap": relative_gap(close, sma(close, self.trend_span)),
         }
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         value, back, trend = states["rsi"], states["exit_gap"], states["trend_gap"]
         long = latch((value < self.low) & (trend > 0), back > 0, self.max_hold)
         short = latch((value > 100 - self.low) & (trend < 0), back < 0, self.max_hold)

@@ -1,15 +1,13 @@
-"""Winners of the past year beat its losers, the last month left out: each ticker against the rest.
+"""Winners of the past year beat its losers: rank each ticker against the rest, skip the last month.
 
-The rank of the 12-1 month return among the tickers that have one, from -1 to 1. The universe is a
-part of this model: it must hold what was tradable then, delisted tickers included. Reference:
+The rank of the 12-1 month return among the tickers that have one, from -1 to 1. The universe is
+part of this model: it must contain what was tradable then, including delisted tickers. Reference:
 Jegadeesh and Titman, Returns to Buying Winners and Selling Losers, Journal of Finance 48, 1993.
 """
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import past_return
 
 
@@ -17,7 +15,7 @@ from hawk_assets.features.indicators import past_return
 class CrossSectionalMomentum(TradingModel):
     """:param start: bars back at which the return begins
     :param stop: bars back at which it ends, below ``start``
-    :param fewest: tickers below which there is no cross-section to speak of
+    :param fewest: tickers with a return below which there is no signal
     """
 
     start: int = 252
@@ -38,14 +36,10 @@ class CrossSectionalMomentum(TradingModel):
     def warmup(self) -> int:
         return self.start
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"past_return": past_return(bars["close"], self.start, self.stop)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         returns = states["past_return"]
         count = returns.notna().sum(axis=1)
         usable = count.where(count >= self.fewest)

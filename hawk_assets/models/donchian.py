@@ -1,25 +1,23 @@
-"""Breakouts run: buy a close above every close of the last weeks, leave on a shorter channel.
+"""Breakouts continue: buy a close above all closes of the last weeks, exit on a shorter channel.
 
-References: Richard Donchian's channel; Curtis Faith, Way of the Turtle, 2007, for the 20/10 and
-55/20 systems. The channel is of closes and excludes the current one; the limit on the holding
-period is this package's.
+References: Richard Donchian's channel; Curtis Faith, Way of the Turtle, 2007 (20/10 and 55/20).
+The channel uses closes before the current one; the limit on the holding period is our own.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-import talib
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
+from hawk_assets.features.indicators import highest, lowest
 from hawk_assets.features.signals import latch
 
 
 @dataclass(frozen=True)
 class Donchian(TradingModel):
     """:param enter: bars of the channel whose breakout is followed
-    :param leave: bars of the channel that ends a position, below ``enter``
-    :param max_hold: sessions a position is kept after its latest breakout
+    :param leave: bars of the channel whose breakout ends a holding, below ``enter``
+    :param max_hold: sessions a signal is held after its latest breakout
     """
 
     enter: int
@@ -45,24 +43,18 @@ class Donchian(TradingModel):
         return self.max_hold - 1
 
     def features(self, bars: Bars) -> dict[str, Array]:
-        close = bars["close"]
+        close, before = bars["close"], np.append(np.nan, bars["close"])[:-1]
         return {
-            "above_entry": _gap(close, talib.MAX(close, timeperiod=self.enter)),
-            "below_entry": _gap(close, talib.MIN(close, timeperiod=self.enter)),
-            "above_exit": _gap(close, talib.MAX(close, timeperiod=self.leave)),
-            "below_exit": _gap(close, talib.MIN(close, timeperiod=self.leave)),
+            "above_entry": close / highest(before, self.enter) - 1.0,
+            "below_entry": close / lowest(before, self.enter) - 1.0,
+            "above_exit": close / highest(before, self.leave) - 1.0,
+            "below_exit": close / lowest(before, self.leave) - 1.0,
         }
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         long = latch(states["above_entry"] > 0, states["below_exit"] < 0, self.max_hold)
         short = latch(states["below_entry"] < 0, states["above_exit"] > 0, self.max_hold)
         return long - short
-
-
-def _gap(close: Array, extreme: Array) -> Array:
-    """The close over the extreme of the bars before it, less 1."""
-    before = np.concatenate([[np.nan], extreme])[: len(close)]
-    return np.asarray(close / before - 1.0, dtype=np.float64)
 
 
 MODELS = (Donchian(20, 10, 126), Donchian(55, 20, 252))

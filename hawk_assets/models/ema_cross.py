@@ -1,16 +1,15 @@
 """Trends persist: long while the fast exponential average is above the slow one.
 
-The gap between the averages, in units of what a random walk of the ticker's volatility would show.
-Reference: Robert Carver, Systematic Trading, 2015 (EWMAC); here in log prices, with a closed-form
-scale in place of his estimated forecast scalars.
+The gap between the averages, divided by its standard deviation under a random walk of the ticker's
+volatility. Reference: Robert Carver, Systematic Trading, 2015 (EWMAC); here the gap is that of log
+averages, and the scale a closed formula instead of his estimated forecast scalars.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import ema, recursive_warmup
 from hawk_assets.features.signals import scaled_signal
 
@@ -36,15 +35,11 @@ class EmaCross(TradingModel):
     def warmup(self) -> int:
         return recursive_warmup(self.slow - 1, 2 / (self.slow + 1))
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
         return {"ema_gap": np.log(ema(close, self.fast) / ema(close, self.slow))}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         a, b = 1 - 2 / (self.slow + 1), 1 - 2 / (self.fast + 1)
         variance = a * a / (1 - a * a) + b * b / (1 - b * b) - 2 * a * b / (1 - a * b)
         return scaled_signal(states["ema_gap"], states["vol_63"] * np.sqrt(variance))

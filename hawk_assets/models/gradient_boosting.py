@@ -1,4 +1,4 @@
-"""Next week's direction depends on features together: boosted trees, refitted every quarter."""
+"""Combinations of features predict next week's direction: boosted trees, refitted every quarter."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,10 +11,10 @@ from hawk_assets.features.walk_forward import Labels, Predict, WalkForwardClassi
 
 @dataclass(frozen=True)
 class GradientBoosting(WalkForwardClassifier):
-    """See :class:`WalkForwardClassifier` for the others.
+    """See :class:`WalkForwardClassifier` for the other parameters.
 
     :param trees: boosting iterations
-    :param leaves: leaves of a tree, at most
+    :param leaves: largest number of leaves of a tree
     """
 
     trees: int = 60

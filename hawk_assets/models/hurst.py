@@ -1,28 +1,28 @@
 """Persistence decides: follow the month's move where prices trend, fade it where they revert.
 
-The Hurst exponent from the growth of the standard deviation of l-session differences with l,
-against what a random walk of the same length shows: its mean and spread come from simulation,
-since an estimate above 0.5 is not evidence by itself. Reference: R. Weron, Estimating Long-Range
-Dependence: Finite Sample Properties and Confidence Intervals, Physica A 312, 2002.
+The Hurst exponent measures how the standard deviation of l-session differences grows with l. It is
+compared with its mean and spread for random walks of the same length, from simulation: an estimate
+above 0.5 alone is no evidence of a trend. Reference: R. Weron, Estimating Long-Range Dependence:
+Finite Sample Properties and Confidence Intervals, Physica A 312, 2002.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import past_return
 from hawk_assets.features.signals import scaled_signal
 
 LAGS = np.arange(2, 21)
+# Mean and standard deviation of the estimate on random walks, by length.
 RANDOM_WALK = {252: (0.4704, 0.0748), 504: (0.4875, 0.0520), 1008: (0.4929, 0.0355)}
 
 
 @dataclass(frozen=True)
 class Hurst(TradingModel):
     """:param length: bars of the estimate: 252, 504 or 1008
-    :param move: sessions of the move that is followed or faded
+    :param move: bars of the move that is followed or faded
     """
 
     length: int = 504
@@ -44,10 +44,6 @@ class Hurst(TradingModel):
     def warmup(self) -> int:
         return self.length - 1
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
         return {
@@ -55,14 +51,14 @@ class Hurst(TradingModel):
             "move": past_return(close, self.move, 0),
         }
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         mean, spread = RANDOM_WALK[self.length]
         persistence = ((states["hurst"] - mean) / spread / 2).clip(-1.0, 1.0)
         return persistence * scaled_signal(states["move"], states["vol_63"] * np.sqrt(self.move))
 
 
 def hurst_exponent(price: Array, length: int) -> Array:
-    """Slope of ln sd(x[t] - x[t - l]) on ln l for l = 2..20, over the last ``length`` values.
+    """Slope of ln sd(x[t] - x[t - l]) against ln l for l = 2..20, over the last ``length`` values.
 
     :param price: log prices, shape ``(n_bars,)``
     :return: shape ``(n_bars,)``; NaN for the first ``length - 1`` bars and where nothing moved
@@ -79,7 +75,7 @@ def hurst_exponent(price: Array, length: int) -> Array:
     flat = (deviations <= 1e-18).any(axis=0)
     centred = np.log(LAGS) - np.log(LAGS).mean()
     logs = 0.5 * np.log(np.where(flat, 1.0, deviations))
-    # Row by row: NumPy adds a single column up in another order than several.
+    # Row by row: NumPy sums a single column in another order than several columns.
     slope = sum(c * row for c, row in zip(centred, logs, strict=True)) / (centred**2).sum()
     out[length - 1 :] = np.where(flat, np.nan, slope)
     return out

@@ -1,25 +1,24 @@
 """Prices are a smooth path plus noise: follow the slope of a one-sided kernel regression.
 
-The Nadaraya-Watson estimate at each close from that close and earlier ones only; the two-sided
-estimator of chart packages repaints, that is, looks ahead. References: E. A. Nadaraya, On
-Estimating Regression, 1964; G. S. Watson, Smooth Regression Analysis, 1964.
+The Nadaraya-Watson estimate at each close uses that close and earlier ones only. The two-sided
+estimator of chart packages repaints, which means that it looks ahead. References: E. A. Nadaraya,
+On Estimating Regression, 1964; G. S. Watson, Smooth Regression Analysis, 1964.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.signals import scaled_signal
 
 
 @dataclass(frozen=True)
 class KernelRegression(TradingModel):
     """:param kernel: ``gaussian`` or ``rational_quadratic``
-    :param bandwidth: of the kernel, in bars
-    :param length: bars the estimate looks at
-    :param alpha: relative weighting of the rational quadratic kernel; large is gaussian
+    :param bandwidth: width of the kernel in bars
+    :param length: bars of the estimate
+    :param alpha: shape of the rational quadratic kernel; the larger, the closer to the gaussian
     """
 
     kernel: str
@@ -43,12 +42,8 @@ class KernelRegression(TradingModel):
     def warmup(self) -> int:
         return self.length
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def weights(self) -> Array:
-        """The estimate is the mean of the last ``length`` log prices with these, latest first."""
+        """Weights of the last ``length`` log prices in the estimate, latest first; sum 1."""
         age = np.arange(self.length)
         if self.kernel == "gaussian":
             kernel = np.exp(-(age**2) / (2 * self.bandwidth**2))
@@ -63,8 +58,8 @@ class KernelRegression(TradingModel):
             slope[self.length :] = np.convolve(returns, self.weights(), mode="valid")
         return {"kernel_slope": slope}
 
-    def signal(self, states: States) -> pd.DataFrame:
-        scale = float(np.linalg.norm(self.weights()))
+    def signal(self, states: States) -> Signal:
+        scale = np.linalg.norm(self.weights())
         return scaled_signal(states["kernel_slope"], states["vol_63"] * scale)
 
 

@@ -1,4 +1,4 @@
-"""Next week's direction can be learned a little: a logistic regression, refitted every month."""
+"""Next week's direction is slightly predictable: a logistic regression, refitted every month."""
 
 from dataclasses import dataclass
 

@@ -1,16 +1,15 @@
 """Trends accelerate before they show: follow the histogram of moving-average convergence.
 
-The distance of the MACD line from its signal line, in units of what a random walk would show.
-Reference: Gerald Appel's MACD(12, 26, 9); the scale is this package's.
+The distance of the MACD line from its signal line, divided by its standard deviation under a random
+walk. Reference: Gerald Appel's MACD(12, 26, 9); the scale is our own.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import talib
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import recursive_warmup
 from hawk_assets.features.signals import scaled_signal
 
@@ -39,23 +38,19 @@ class Macd(TradingModel):
         line = recursive_warmup(self.slow - 1, 2 / (self.slow + 1))
         return line + recursive_warmup(self.smooth - 1, 2 / (self.smooth + 1))
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         _, _, histogram = talib.MACD(bars["close"], self.fast, self.slow, self.smooth)
         return {"macd_histogram": np.round(histogram / bars["close"], 12)}
 
     def scale(self) -> float:
-        """Standard deviation of the histogram over price for a random walk of unit volatility."""
+        """Standard deviation of histogram / price under a random walk of volatility 1."""
         lag = np.arange(1, 40 * self.slow)
         line = (1 - 2 / (self.slow + 1)) ** lag - (1 - 2 / (self.fast + 1)) ** lag
         alpha = 2 / (self.smooth + 1)
         smoothed = np.convolve(line, alpha * (1 - alpha) ** (lag - 1))[: len(lag)]
         return float(np.linalg.norm(line - smoothed))
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         return scaled_signal(states["macd_histogram"], states["vol_63"] * self.scale())
 
 

@@ -1,15 +1,15 @@
-"""Winners of the past year go on winning, the last month left out: each ticker against itself.
+"""Winners of the past year keep winning: follow each ticker's own return, skip the last month.
 
-The 12-1 month return in units of volatility. Reference: Moskowitz, Ooi and Pedersen, Time Series
-Momentum, Journal of Financial Economics 104, 2012, who take the sign of the whole year's return.
+The 12-1 month return in units of its volatility. Reference: Moskowitz, Ooi and Pedersen, Time
+Series Momentum, Journal of Financial Economics 104, 2012; they use the sign of the whole year's
+return.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import past_return
 from hawk_assets.features.signals import scaled_signal
 
@@ -37,14 +37,10 @@ class TimeSeriesMomentum(TradingModel):
     def warmup(self) -> int:
         return self.start
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"past_return": past_return(bars["close"], self.start, self.stop)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         scale = np.sqrt(self.start - self.stop)
         return scaled_signal(states["past_return"], states["vol_63"] * scale)
 

@@ -1,6 +1,6 @@
 """A week's move overshoots: fade the last five sessions.
 
-The 5-session return in units of volatility, with the sign turned. References: Jegadeesh, Evidence
+Minus the 5-session return, in units of its volatility. References: Jegadeesh, Evidence
 of Predictable Behavior of Security Returns, Journal of Finance 45, 1990; Lehmann, Fads,
 Martingales, and Market Efficiency, Quarterly Journal of Economics 105, 1990.
 """
@@ -8,9 +8,8 @@ Martingales, and Market Efficiency, Quarterly Journal of Economics 105, 1990.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import past_return
 from hawk_assets.features.signals import scaled_signal
 
@@ -35,14 +34,10 @@ class ShortTermReversal(TradingModel):
     def warmup(self) -> int:
         return self.span
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"past_return": past_return(bars["close"], self.span, 0)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         return scaled_signal(-states["past_return"], states["vol_63"] * np.sqrt(self.span))
 
 

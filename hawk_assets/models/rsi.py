@@ -1,14 +1,12 @@
-"""What fell too far comes back: buy below 30, sell above 70, leave at 50.
+"""Prices that fell too far recover: buy an RSI below 30, sell one above 70, exit at 50.
 
 Reference: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978; the exit at 50 and the
-limit on the holding period are this package's.
+limit on the holding period are our own.
 """
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import recursive_warmup, rsi
 from hawk_assets.features.signals import latch
 
@@ -16,9 +14,9 @@ from hawk_assets.features.signals import latch
 @dataclass(frozen=True)
 class Rsi(TradingModel):
     """:param span: bars of the index
-    :param low: buy below, in points; the mirror image ``100 - low`` sells
-    :param middle: leave at or beyond, in points
-    :param max_hold: sessions a position is kept after its latest entry signal
+    :param low: buy below it, sell above ``100 - low``, in points
+    :param middle: exit a long at or above it, a short at or below ``100 - middle``, in points
+    :param max_hold: sessions a signal is held after its latest entry
     """
 
     span: int = 14
@@ -45,7 +43,7 @@ class Rsi(TradingModel):
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"rsi": rsi(bars["close"], self.span)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         value = states["rsi"]
         long = latch(value < self.low, value >= self.middle, self.max_hold)
         short = latch(value > 100 - self.low, value <= 100 - self.middle, self.max_hold)

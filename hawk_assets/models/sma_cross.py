@@ -1,16 +1,15 @@
 """The golden cross: long while the 50-session average is above the 200-session one.
 
-Simple averages, whose memory is exactly the slow span; scaled as a z-score of a random walk.
-Reference: Brock, Lakonishok and LeBaron, Simple Technical Trading Rules and the Stochastic
-Properties of Stock Returns, Journal of Finance 47, 1992.
+Simple averages, whose memory is exactly the slow span. The gap is divided by its standard deviation
+under a random walk. Reference: Brock, Lakonishok and LeBaron, Simple Technical Trading Rules and
+the Stochastic Properties of Stock Returns, Journal of Finance 47, 1992.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
 from hawk_assets.features.indicators import sma
 from hawk_assets.features.signals import scaled_signal
 
@@ -36,16 +35,12 @@ class SmaCross(TradingModel):
     def warmup(self) -> int:
         return self.slow - 1
 
-    @property
-    def lookback(self) -> int:
-        return 0
-
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
         gap: Array = np.log(sma(close, self.fast) / sma(close, self.slow))
         return {"sma_gap": np.round(gap, 12)}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         lag = np.arange(1, self.slow + 1)
         response = np.maximum(1 - lag / self.slow, 0) - np.maximum(1 - lag / self.fast, 0)
         return scaled_signal(states["sma_gap"], states["vol_63"] * np.linalg.norm(response))

@@ -1,24 +1,23 @@
-"""A close at the bottom of its recent range comes back: buy below 20, leave at 50, shorts mirror.
+"""A close at the bottom of its recent range recovers: buy below 20, exit at 50; shorts mirror it.
 
 The slow stochastic %K(14, 3). Reference: George Lane's stochastic oscillator; the exit at 50 and
-the limit on the holding period are this package's.
+the limit on the holding period are our own.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-import talib
 
-from hawk_assets.core.model import Array, Bars, States, TradingModel
+from hawk_assets.core.model import Array, Bars, Signal, States, TradingModel
+from hawk_assets.features.indicators import highest, lowest, percent_of_range
 from hawk_assets.features.signals import latch
 
 
 @dataclass(frozen=True)
 class Stochastic(TradingModel):
     """:param span: bars of the range
-    :param low: buy below, in points; ``100 - low`` sells
-    :param max_hold: sessions a position is kept after its latest entry signal
+    :param low: buy below it, sell above ``100 - low``, in points
+    :param max_hold: sessions a signal is held after its latest entry
     """
 
     span: int = 14
@@ -45,16 +44,13 @@ class Stochastic(TradingModel):
         return self.max_hold - 1
 
     def features(self, bars: Bars) -> dict[str, Array]:
-        top = talib.MAX(bars["high"], timeperiod=self.span)
-        bottom = talib.MIN(bars["low"], timeperiod=self.span)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            place = 100 * (bars["close"] - bottom) / (top - bottom)
-        fast = np.where(top == bottom, 50.0, place)
+        low, high = lowest(bars["low"], self.span), highest(bars["high"], self.span)
+        fast = percent_of_range(bars["close"], low, high)
         slow = np.full(len(fast), np.nan)
         slow[2:] = (fast[:-2] + fast[1:-1] + fast[2:]) / 3
         return {"slow_k": slow}
 
-    def signal(self, states: States) -> pd.DataFrame:
+    def signal(self, states: States) -> Signal:
         value = states["slow_k"]
         long = latch(value < self.low, value >= 50, self.max_hold)
         short = latch(value > 100 - self.low, value <= 50, self.max_hold)

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from hawk_assets.core.model import Array
-from hawk_assets.features.indicators import ema, recursive_warmup, relative_gap, rsi, sma
+from hawk_assets.features.indicators import (
+    ema,
+    highest,
+    lowest,
+    percent_of_range,
+    recursive_warmup,
+    relative_gap,
+    rsi,
+    sma,
+)
 from hawk_assets_tests.markets import random_walk
 
 
@@ -28,6 +37,21 @@ def test_the_ema_equals_pandas_started_at_the_mean_of_the_first_span(
 def test_the_sma_equals_the_mean_of_the_last_span(close: Array, span: int) -> None:
     expected = pd.Series(close).rolling(span).mean()
     assert np.allclose(sma(close, span), expected, rtol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("span", [2, 5, 200])
+def test_the_highest_and_the_lowest_are_of_the_last_span(close: Array, span: int) -> None:
+    windows = pd.Series(close).rolling(span)
+    assert np.array_equal(highest(close, span), windows.max(), equal_nan=True)
+    assert np.array_equal(lowest(close, span), windows.min(), equal_nan=True)
+
+
+def test_a_value_is_in_percent_of_its_range_and_in_the_middle_of_one_without_width() -> None:
+    value, low = np.array([2.0, 3.0, 5.0, 4.0, np.nan]), np.array([2.0, 2.0, 3.0, 4.0, 1.0])
+    high = np.array([4.0, 4.0, 4.0, 4.0, np.nan])
+    assert np.array_equal(
+        percent_of_range(value, low, high), [0.0, 50.0, 200.0, 50.0, np.nan], equal_nan=True
+    )
 
 
 def wilder(close: Array, span: int) -> Array:
