@@ -1,4 +1,7 @@
-"""The way to BigQuery: dagster-gcp's resource."""
+"""The way to BigQuery: Google's client, with the credentials of this process.
+
+dagster-gcp's resource takes a key only as a temporary file on the disk, named in the environment.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -9,22 +12,23 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 
-def connect() -> "Client":
-    """A client whose queries run in GOOGLE_CLOUD_PROJECT, or else in the credentials' project.
+def connect(project: str | None = None) -> "Client":
+    """Open a client.
 
-    :raises SettingsError: there is neither, no credentials, or the packages are not installed
+    :param project: where queries run, and what pays for them; default: GOOGLE_CLOUD_PROJECT, or
+        else the credentials' project
+    :raises SettingsError: there is no project, no credentials, or the packages are not installed
     """
     try:
-        # Takes seconds, and only those who ask the source need it.
-        from dagster_gcp import BigQueryResource
+        # Takes a second, and only those who ask the source need it.
+        from google.cloud.bigquery import Client
     except ImportError as error:
         raise SettingsError(
             f"bigquery:// needs {error.name}; install hawk-assets[model_state_generator]"
         ) from None
-    find_credentials()  # the resource takes the application default
+    credentials = find_credentials()
     try:
-        with BigQueryResource().get_client() as client:
-            return client
+        return Client(project=project, credentials=credentials)
     except OSError as error:
         raise SettingsError(
             f"BigQuery: {error}; set GOOGLE_CLOUD_PROJECT to the project that is to pay"

@@ -1,8 +1,7 @@
-"""Credentials for Google's clients: ``SERVICE_ACCOUNT_JSON``, or what their libraries find."""
+"""Credentials for Google's clients: ``SERVICE_ACCOUNT_JSON``, or what google-auth finds."""
 
 import json
 import os
-from functools import cache
 from typing import TYPE_CHECKING
 
 from hawk_assets.core.errors import SettingsError
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 _NO_KEY = "SERVICE_ACCOUNT_JSON is not the JSON of a service account's key"
+_FIELDS = ("client_email", "token_uri", "private_key")
 _WHAT_IT_IS = (
     "set it to the whole text of the key's file, or unset it and put the path of the file into "
     "GOOGLE_APPLICATION_CREDENTIALS"
@@ -20,25 +20,41 @@ _WHAT_IT_IS = (
 def find_credentials() -> "Credentials":
     """The key whose text is in ``SERVICE_ACCOUNT_JSON``, or else the application default.
 
-    From then on the application default of this process is the same: not every client of Google's
-    can be given credentials, and all of them look there. They renew themselves while they are used.
+    Every client of Google's is given these: it would look for the application default alone.
 
-    :return: without scopes; a client adds its own
+    :return: without scopes, a client adds its own; they renew themselves while they are used
     :raises SettingsError: none were found, or what was found is not usable
     """
+    text = os.environ.get("SERVICE_ACCOUNT_JSON")
+    return _from_text(text) if text else _application_default()
+
+
+def _from_text(text: str) -> "Credentials":
+    # No message repeats the text: it may be a secret, and messages end up in logs.
+    from google.oauth2.service_account import Credentials
+
+    try:
+        key = json.loads(text)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict) or key.get("type") != "service_account":
+        raise SettingsError(f"{_NO_KEY}; {_WHAT_IT_IS}")
+    if missing := [name for name in _FIELDS if name not in key]:
+        raise SettingsError(f"{_NO_KEY} (it has no {', '.join(missing)}); {_WHAT_IT_IS}")
+    try:
+        return Credentials.from_service_account_info(key)  # type: ignore[no-any-return, no-untyped-call]
+    except (ValueError, TypeError):  # their messages repeat what they cannot read
+        raise SettingsError(f"{_NO_KEY} (its private key is not one); {_WHAT_IT_IS}") from None
+
+
+def _application_default() -> "Credentials":
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
 
-    text = os.environ.get("SERVICE_ACCOUNT_JSON")
-    if text:
-        os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = _file_of(text)
-    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     try:
         return google.auth.default()[0]  # type: ignore[no-any-return, no-untyped-call]
     except DefaultCredentialsError as error:
-        if text:
-            raise SettingsError(f"{_NO_KEY} ({error.__cause__ or error}); {_WHAT_IT_IS}") from None
-        if path:
+        if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
             raise SettingsError(
                 f"GOOGLE_APPLICATION_CREDENTIALS={path} is not usable: {error}; set it to the path "
                 "of the key's JSON file"
@@ -48,27 +64,3 @@ def find_credentials() -> "Credentials":
             "path of a service account's key, or SERVICE_ACCOUNT_JSON to its text, or run: gcloud "
             "auth application-default login"
         ) from None
-
-
-@cache
-def _file_of(text: str) -> str:
-    """The path of a file in memory, which only this user can read and which ends with the process.
-
-    :raises SettingsError: not the text of a key
-    """
-    try:
-        kind = json.loads(text)["type"]
-    except (ValueError, LookupError, TypeError):
-        kind = None
-    if kind != "service_account":
-        # The text is not repeated: it may be a secret, and the message ends up in a log.
-        raise SettingsError(f"{_NO_KEY}; {_WHAT_IT_IS}")
-    if not hasattr(os, "memfd_create"):
-        raise SettingsError(
-            "SERVICE_ACCOUNT_JSON is for Linux; elsewhere put the path of the key's file into "
-            "GOOGLE_APPLICATION_CREDENTIALS"
-        )
-    file = os.memfd_create("service_account")
-    os.fchmod(file, 0o600)
-    os.write(file, text.encode())
-    return f"/proc/{os.getpid()}/fd/{file}"

@@ -13,7 +13,7 @@ from hawk_assets.core.errors import StorageError
 from hawk_assets.storage.credentials import find_credentials
 
 if TYPE_CHECKING:
-    from google.cloud.storage import Bucket
+    from google.cloud.storage import Bucket, Client
 
 REPLY_SECONDS = 30.0
 """How long to wait for a reply before the request counts as failed and is retried."""
@@ -23,6 +23,21 @@ RETRY_SECONDS = 300.0
 
 PAUSE_SECONDS = 1.0
 """Pause before the first retry; it doubles with each further one, up to 20 seconds."""
+
+
+def open_client() -> "Client":
+    """A client with this process's credentials; without any if STORAGE_EMULATOR_HOST is set.
+
+    :raises SettingsError: no usable credentials
+    """
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.storage import Client
+
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    else:
+        credentials = find_credentials()
+    return Client(project=None, credentials=credentials)
 
 
 class GcsFiles:
@@ -70,15 +85,9 @@ class GcsFiles:
 
     @cached_property
     def _bucket(self) -> "Bucket":
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage
         from requests.adapters import HTTPAdapter
 
-        if os.environ.get("STORAGE_EMULATOR_HOST"):
-            credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        else:
-            credentials = find_credentials()
-        client = storage.Client(project=None, credentials=credentials)
+        client = open_client()
         for scheme in ("https://", "http://"):  # one open connection per thread
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=self.threads))
         return client.bucket(self._name)

@@ -1,27 +1,18 @@
 """Which credentials Google's clients are given, and what is said of those that cannot be used."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs
 
-import google.auth.jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from dagster_gcp import BigQueryResource, GCSResource
 from google.auth.credentials import with_scopes_if_required
 from google.auth.transport.requests import Request as Transport
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.storage.credentials import find_credentials
-from hawk_assets_tests.doubles.faults import Faults, Reply, Request, json_reply, serve
-
-ACCOUNT = "pipeline@desk.iam.gserviceaccount.com"
-AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the URI
+from hawk_assets.storage.gcs import open_client
+from hawk_assets_tests.doubles.accounts import ACCOUNT, TOKEN, service_account
 
 
 @pytest.fixture(autouse=True)
@@ -33,37 +24,10 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
-@pytest.fixture(scope="module")
-def pair() -> tuple[str, str]:
-    """A private key and its public one."""
-    private = rsa.generate_private_key(65537, 2048)
-    pem = serialization.Encoding.PEM
-    kind, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    public = private.public_key()
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    return private.private_bytes(pem, kind, plain).decode(), public.public_bytes(pem, spki).decode()
-
-
 @pytest.fixture
-def key(pair: tuple[str, str]) -> Iterator[str]:
-    """The text of an account's key, and a server that gives tokens for it."""
-
-    def give_token(request: Request) -> Reply:
-        asked = parse_qs(request.body.decode())["assertion"][0]
-        claims = google.auth.jwt.decode(asked, pair[1], audience=AUDIENCE)  # type: ignore[no-untyped-call]
-        return json_reply({"access_token": f"for {claims['iss']}", "expires_in": 3600})
-
-    with serve(give_token, Faults()) as url:
-        yield json.dumps(
-            {
-                "type": "service_account",
-                "project_id": "desk",
-                "private_key_id": "1",
-                "private_key": pair[0],
-                "client_email": ACCOUNT,
-                "token_uri": f"{url}/token",
-            }
-        )
+def key() -> Iterator[str]:
+    with service_account() as text:
+        yield text
 
 
 def token() -> str:
@@ -75,42 +39,17 @@ def token() -> str:
 
 def test_the_text_of_a_key_is_enough(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", key)
-    assert token() == f"for {ACCOUNT}"
-    assert token() == f"for {ACCOUNT}"  # also for the next client
+    assert token() == TOKEN
+    assert token() == TOKEN  # also for the next client
 
 
-def test_clients_that_look_for_themselves_find_the_same(
-    key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_client_is_given_the_same(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", key)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "desk")
-    find_credentials()
-    with BigQueryResource().get_client() as warehouse:
-        clients = [GCSResource().get_client(), warehouse]
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    clients = [open_client(), connect("desk")]
     assert [client._credentials.service_account_email for client in clients] == [ACCOUNT] * 2
-    path = os.environ["GOOGLE_APPLICATION_CREDENTIALS"]
-    assert Path(path).read_text() == key
-    assert Path(path).resolve().parts[1].startswith("memfd:")  # on no disk
-    assert not Path(path).stat().st_mode & 0o077
-
-
-def test_a_process_that_inherits_them_has_its_own(key: str) -> None:
-    child = (
-        "import os; from hawk_assets.storage.credentials import find_credentials; "
-        "print(find_credentials().service_account_email, "
-        "os.environ['GOOGLE_APPLICATION_CREDENTIALS'])"
-    )
-    said = subprocess.check_output(
-        [sys.executable, "-c", child],
-        env={
-            **os.environ,
-            "SERVICE_ACCOUNT_JSON": key,
-            "GOOGLE_APPLICATION_CREDENTIALS": "/proc/1/fd/999",
-        },
-        text=True,
-    )
-    assert said.startswith(f"{ACCOUNT} /proc/")
-    assert "/proc/1/" not in said
+    # No key ends up on the disk or in a variable that child processes inherit.
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == ""
 
 
 def test_a_file_is_enough_and_the_text_goes_before_it(
@@ -121,7 +60,7 @@ def test_a_file_is_enough_and_the_text_goes_before_it(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     assert token() == "for another"
     monkeypatch.setenv("SERVICE_ACCOUNT_JSON", key)
-    assert token() == f"for {ACCOUNT}"
+    assert token() == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -133,6 +72,7 @@ def test_a_file_is_enough_and_the_text_goes_before_it(
         '"hush"',
         '{"type": "authorized_user", "refresh_token": "hush"}',
         '{"type": "service_account", "private_key": "hush"}',
+        '{"type": "service_account", "client_email": 1, "token_uri": "b", "private_key": ["hush"]}',
         '{"type": "service_account", "client_email": "a", "token_uri": "b", "private_key": "hush"}',
     ],
 )

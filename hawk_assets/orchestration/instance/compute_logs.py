@@ -30,13 +30,15 @@ class ComputeLogs(LocalComputeLogManager):
         root = config_value["root"]
         if not root.startswith("gs://"):
             return cls(root, inst_data=inst_data)
-        from dagster_gcp.gcs import GCSComputeLogManager
+        # A module of its own: it needs dagster-gcp, which takes seconds to import.
+        from hawk_assets.orchestration.instance.bucket_logs import BucketLogs
 
         bucket, _, prefix = root.removeprefix("gs://").partition("/")
         try:
-            return GCSComputeLogManager(bucket, prefix=prefix, inst_data=inst_data)
+            return BucketLogs(bucket, prefix, inst_data)
         except Exception as error:
+            why = str(error) if isinstance(error, SettingsError) else repr(error)
             raise SettingsError(
-                f"HAWK_COMPUTE_LOGS={root} cannot be used: {error!r}; correct the bucket, or the "
+                f"HAWK_COMPUTE_LOGS={root} cannot be used: {why}; correct the bucket, or the "
                 "credentials of this process, or name a folder"
             ) from error
