@@ -271,15 +271,20 @@ def models(as_json: bool) -> None:
 
 @cli.command("new-model")
 @click.argument("name")
-def new_model(name: str) -> None:
-    """Write the skeleton of a model file and its test, to be edited."""
+@click.option("--hold", is_flag=True, help="A signal is held until the opposite one.")
+def new_model(name: str, hold: bool) -> None:
+    """Write a new model file and its test, to be edited. Run it in the root of a clone."""
     from pathlib import Path
 
-    from hawk_assets.commands.new_model import write_skeleton
+    from hawk_assets.commands.new_model import next_commands, write_skeleton
 
-    for file in write_skeleton(name, Path.cwd()):
-        out.print(f"wrote {file.relative_to(Path.cwd())}")
-    out.print("it keeps the contract as it is: make test, then hawk refresh")
+    here = Path.cwd()
+    files = write_skeleton(name, here, hold)
+    for file in files:
+        out.print(f"wrote {file.relative_to(here)}")
+    out.print("It keeps the contract as it is. Next:")
+    for command in next_commands(*files, here):
+        out.print(f"  {command}", highlight=False, soft_wrap=True)
 
 
 @cli.command()

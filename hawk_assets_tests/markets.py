@@ -83,6 +83,25 @@ def ragged_market(years: int = 6, seed: int = 11) -> pd.DataFrame:
     return pd.concat(bars.values(), ignore_index=True)
 
 
+def zigzag_market() -> pd.DataFrame:
+    """1000 bars of one ticker whose log close rises by 0.03 and falls by 0.01 in turn.
+
+    Each bar opens at the close before it; high and low are the larger and the smaller of the two.
+    """
+    closes = 100.0 * np.exp(np.cumsum([0.0, *([0.03, -0.01] * 500)]))
+    return pd.DataFrame(
+        {
+            "date": pd.bdate_range("2015-01-01", periods=1000),
+            "ticker": "ZIG",
+            "open": closes[:-1],
+            "high": np.maximum(closes[:-1], closes[1:]),
+            "low": np.minimum(closes[:-1], closes[1:]),
+            "close": closes[1:],
+            "volume": 1e6,
+        }
+    )
+
+
 @cache
 def weekly_reports(ticker: str) -> pd.DataFrame:
     """Commitments of traders from 2001 on in a contract that bears the ticker's name: positions
