@@ -1,9 +1,9 @@
-"""What the model weights cost beside cvxpy and skfolio, and what becomes of what cannot be solved.
+"""The cost of the model weights beside cvxpy and skfolio, and the fallbacks of difficult cases.
 
 CPU milliseconds on one thread, the best of three runs, medians over the same windows of 504
 sessions with the same Ledoit-Wolf covariance and the same tolerance of 1e-9. Clarabel alone is its
-time from ready matrices to the answer. cvxpy has its problem compiled once (DPP) and is handed the
-estimates; skfolio estimates by itself, so it is compared with ours including that.
+time from ready matrices to the solution. cvxpy compiles its problem once (DPP) and receives the
+estimates. skfolio computes its own estimates, so it is compared with ours including estimation.
 """
 
 import sys
@@ -20,19 +20,28 @@ from threadpoolctl import threadpool_limits
 
 from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
-from hawk_assets.aggregation.conic import ConicProblem, Solution
+from hawk_assets.aggregation.conic import ConicProgram, Solution
 from hawk_assets.aggregation.estimation import Estimates, estimate
-from hawk_assets.aggregation.objectives import PROGRAMS, optimise
+from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
-from hawk_assets.core.model import Array
-from hawk_assets_tests.aggregation.samples import months, performance, returns, task
+from hawk_assets.core.types import Array
+from hawk_assets_tests.aggregation.samples import (
+    build_problem,
+    months,
+    optimise,
+    performance,
+    returns,
+)
 
 SIZES = ((10, 0.4, 240), (50, 0.2, 240), (200, 0.2, 10))
 """Models, cap and months."""
 MONTHS = 240
 SESSIONS = 504
 REPEATS = 3
-TOLERANCE = {"tol_gap_abs": clarabel_solver.GAP, "tol_gap_rel": clarabel_solver.GAP}
+TOLERANCE = {
+    "tol_gap_abs": clarabel_solver.GAP_TOLERANCE,
+    "tol_gap_rel": clarabel_solver.GAP_TOLERANCE,
+}
 
 
 def aggregation() -> None:
@@ -40,7 +49,7 @@ def aggregation() -> None:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         side_by_side()
-        menu()
+        all_objectives()
         failures()
 
 
@@ -51,9 +60,9 @@ def side_by_side() -> None:
     for n, cap, count in SIZES:
         samples = list(windows(n, count))
         known = [estimate(sample) for sample in samples]
-        problems = [PROGRAMS["max_sharpe"](task(one, cap)) for one in known]
+        programs = [PROGRAMS["max_sharpe"](build_problem(one, cap)) for one in known]
         figures = (
-            [alone(problem) for problem in problems],
+            [alone(program) for program in programs],
             each(partial(weigh, cap), known),
             each(lambda sample, cap=cap: weigh(cap, estimate(sample)), samples),
             each(compiled(n, cap), known),
@@ -68,29 +77,29 @@ def side_by_side() -> None:
         say(f"    {'in all':>6}{a:>9.1f} s{b:>8.1f} s{'':>7} |{c:>13.1f} s{d:>8.1f} s{e:>8.1f} s")
 
 
-def alone(problem: ConicProblem) -> float:
-    """CPU milliseconds of Clarabel from ready matrices to the answer, the best of three."""
+def alone(program: ConicProgram) -> float:
+    """CPU milliseconds of Clarabel from ready matrices to the solution, the best of three."""
     import clarabel
     from scipy import sparse
 
     settings = clarabel.DefaultSettings()
     settings.verbose, settings.max_threads = False, 1
-    settings.tol_gap_abs = settings.tol_gap_rel = clarabel_solver.GAP
+    settings.tol_gap_abs = settings.tol_gap_rel = clarabel_solver.GAP_TOLERANCE
     kinds = {"zero": clarabel.ZeroConeT, "nonnegative": clarabel.NonnegativeConeT}
     ready = (
-        sparse.csc_matrix(np.triu(problem.P)),
-        problem.q,
-        sparse.csc_matrix(problem.A),
-        problem.b,
-        [kinds[kind](size) for kind, size in problem.cones],
+        sparse.csc_matrix(np.triu(program.P)),
+        program.q,
+        sparse.csc_matrix(program.A),
+        program.b,
+        [kinds[kind](size) for kind, size in program.cones],
         settings,
     )
     return min(timed(lambda: clarabel.DefaultSolver(*ready).solve()) for _ in range(REPEATS))
 
 
-def menu() -> None:
-    """Every objective as production makes it: eligibility, estimates, ladder, both benchmarks."""
-    say("\nthe whole menu, CPU s of 240 months of weights from 36 months each, all included")
+def all_objectives() -> None:
+    """Every objective as in production: eligibility, estimates, fallbacks, both benchmarks."""
+    say("\nall objectives, CPU s of 240 months of weights from 36 months each, all included")
     say(f"    {'models':<16}{10:>8}{50:>8}")
     for objective in OBJECTIVES:
         spent = []
@@ -111,8 +120,8 @@ def menu() -> None:
 
 
 def failures() -> None:
-    """What cannot be solved, and the fallback that gives the weights in its place."""
-    say("\nfailures: case, objective, fallback, status; what is against a model")
+    """Cases without a solution and their fallbacks, and models without weight and the reasons."""
+    say("\nfailures: case, objective, fallback, status; why a model has no weight")
     for name, (objective, values, held, parameters) in cases().items():
         record = performance(values)
         families = {model: f"f{i // 2}" for i, model in enumerate(sorted(record))}
@@ -135,7 +144,7 @@ def cases() -> Mapping[str, Case]:
     """Objective, returns, weights held and parameters."""
     good = returns(700, 6)
     losing = good - good.mean(axis=0) - 1e-4 * np.arange(1, 7)
-    winner = losing + np.eye(6)[0] * 2e-4
+    one_positive = losing + np.eye(6)[0] * 2e-4
     even = np.full(6, 1 / 6)
 
     def with_column(column: Array | float) -> Array:
@@ -150,8 +159,8 @@ def cases() -> Mapping[str, Case]:
     return {
         "all means negative, weights held": ("max_sharpe_net", losing, even, {}),
         "all means negative, none held": ("max_sharpe_net", losing, None, {}),
-        "one winner that its cap holds down": ("max_sharpe", winner, even, {}),
-        "no mean pays for the trade": (
+        "one positive mean, limited by its cap": ("max_sharpe", one_positive, even, {}),
+        "no mean above the cost of trading": (
             "max_sharpe_net",
             good - good.mean(axis=0) + np.array([-9e-4, 9e-4, 0, 0, 0, 0]),
             np.eye(6)[0],
@@ -164,7 +173,7 @@ def cases() -> Mapping[str, Case]:
         "NaN in performance": ("max_sharpe", holed, None, {}),
         "one model": ("max_sharpe_net", good[:, :1], None, {}),
         "cap below 1/n": ("max_sharpe", good[:, :2], None, {"cap": 0.4}),
-        "family cap that two families cannot fill": (
+        "family cap too low to invest fully": (
             "max_sharpe",
             good[:, :3],
             None,
@@ -177,8 +186,8 @@ def cases() -> Mapping[str, Case]:
     }
 
 
-def gives_up(problem: ConicProblem) -> Solution:
-    n, m = len(problem.q), len(problem.b)
+def gives_up(program: ConicProgram) -> Solution:
+    n, m = len(program.q), len(program.b)
     return Solution(np.zeros(n), "MaxIterations", np.nan, np.zeros(m), "clarabel")
 
 
@@ -190,11 +199,11 @@ def before(held: Array | None, record: Mapping[str, pd.DataFrame]) -> pd.DataFra
 
 
 def weigh(cap: float, estimates: Estimates) -> Array | None:
-    return optimise("max_sharpe", task(estimates, cap), clarabel_solver.solve).weights
+    return optimise("max_sharpe", build_problem(estimates, cap)).weights
 
 
 def windows(n: int, count: int) -> Iterator[Array]:
-    """Month after month, as a walk through a record sees them."""
+    """Windows month after month through one long record."""
     record = returns(SESSIONS + 21 * count, n, drift=5e-4)
     for month in range(count):
         yield record[21 * month : 21 * month + SESSIONS]
@@ -205,7 +214,7 @@ def compiled(n: int, cap: float) -> Callable[[Estimates], Array]:
     import cvxpy as cp
 
     mean, root, y = cp.Parameter(n), cp.Parameter((n, n)), cp.Variable(n)
-    problem = cp.Problem(
+    program = cp.Problem(
         cp.Minimize(cp.norm(root @ y)), [mean @ y == 1, y >= 0, y <= cap * cp.sum(y)]
     )
 
@@ -213,7 +222,7 @@ def compiled(n: int, cap: float) -> Callable[[Estimates], Array]:
         size = np.trace(estimates.covariance) / n
         mean.value = estimates.mean / np.abs(estimates.mean).max()
         root.value = np.linalg.cholesky(estimates.covariance / size).T
-        problem.solve(solver=cp.CLARABEL, **TOLERANCE)
+        program.solve(solver=cp.CLARABEL, **TOLERANCE)
         return np.asarray(y.value / y.value.sum())
 
     return solve
@@ -235,7 +244,7 @@ def skfolio(cap: float) -> Any:
 
 
 def each(make: Callable[[Any], object], over: Sequence[Any]) -> list[float]:
-    """CPU milliseconds of each, the best of three; what is imported or compiled once is not in."""
+    """CPU milliseconds of each, the best of three; imports and compilation excluded."""
     make(over[0])
     return [min(timed(partial(make, one)) for _ in range(REPEATS)) for one in over]
 

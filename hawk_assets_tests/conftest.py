@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hawk_assets.aggregation.mosek_session import session
+from hawk_assets.aggregation.mosek_session import get_session
 from hawk_assets_tests.aggregation.servers import LICENCE
 
 
@@ -21,6 +21,6 @@ def unlicensed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     """No licence unless the test brings one, and no verdict of an earlier test."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv(LICENCE, raising=False)
-    session.cache_clear()
+    get_session.cache_clear()
     yield
-    session.cache_clear()
+    get_session.cache_clear()

@@ -1,7 +1,7 @@
-"""From the performance of all models to model weights, and from those to one combined book.
+"""Model weights from the performance of all models, and the combined book from model weights.
 
-An objective (``objectives``) is a closed form or a statement (``programs``) over the ``limits``. A
-statement is conic data (``conic``); a backend (``clarabel_solver``, ``mosek_solver``) solves it,
-and ``solvers`` says which. Neither knows the other, so an objective or a solver is added without
-touching the other kind.
+``objectives`` maps the name of an objective to a closed form (``closed_forms``, ``hrp``) or to a
+convex program (``programs``) over the ``feasible_set``. A program is plain conic data (``conic``).
+A backend (``clarabel_solver``, ``mosek_solver``) solves it; ``solvers`` chooses the backend.
+Objectives and backends do not know each other, so each can be added without touching the other.
 """

@@ -1,22 +1,22 @@
-"""The Clarabel backend (interior point, one thread, bitwise repeatable)."""
+"""The Clarabel backend: interior point, one thread, repeatable in every bit."""
 
 from typing import Any
 
 import numpy as np
 
-from hawk_assets.aggregation.conic import ConicProblem, Solution
-from hawk_assets.core.model import Array
+from hawk_assets.aggregation.conic import ConicProgram, Solution
+from hawk_assets.core.types import Array
 
-GAP = 1e-9
+GAP_TOLERANCE = 1e-9
 
 
-def solve(problem: ConicProblem) -> Solution:
-    """Solve a conic problem with Clarabel.
+def solve(program: ConicProgram) -> Solution:
+    """Solve a conic program with Clarabel.
 
-    :param problem: finite data
+    :param program: finite data
     :return: with Clarabel's own status: ``Solved``, ``PrimalInfeasible``, ``AlmostSolved``, ...
     """
-    solution = build(problem).solve()
+    solution = build_solver(program).solve()
     return Solution(
         x=np.array(solution.x),
         status=str(solution.status),
@@ -26,30 +26,30 @@ def solve(problem: ConicProblem) -> Solution:
     )
 
 
-def build(problem: ConicProblem) -> Any:
-    """A ``clarabel.DefaultSolver`` of a conic problem."""
+def build_solver(program: ConicProgram) -> Any:
+    """A ``clarabel.DefaultSolver`` for a conic program."""
     import clarabel
 
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
-    settings.tol_gap_abs = settings.tol_gap_rel = GAP
+    settings.tol_gap_abs = settings.tol_gap_rel = GAP_TOLERANCE
     kinds = {"zero": clarabel.ZeroConeT, "nonnegative": clarabel.NonnegativeConeT}
     return clarabel.DefaultSolver(
-        _columns(np.triu(problem.P)),
-        problem.q,
-        _columns(problem.A),
-        problem.b,
-        [kinds[kind](size) for kind, size in problem.cones],
+        _to_sparse(np.triu(program.P)),
+        program.q,
+        _to_sparse(program.A),
+        program.b,
+        [kinds[kind](size) for kind, size in program.cones],
         settings,
     )
 
 
-def _columns(matrix: Array) -> Any:
+def _to_sparse(matrix: Array) -> Any:
     """A ``scipy.sparse.csc_matrix`` of the entries that are not 0."""
     from scipy import sparse
 
-    # In a third of the time of csc_matrix(matrix), which goes by way of coordinates.
+    # Takes a third of the time of csc_matrix(matrix), which builds coordinates first.
     by_column = np.ascontiguousarray(matrix.T)
     used = by_column != 0
     starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])

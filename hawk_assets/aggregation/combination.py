@@ -1,4 +1,4 @@
-"""Model weights times insight weights: the combined book, its parts, and how old those are."""
+"""Model weights times insight weights: the combined book, and what each model contributes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,39 +10,39 @@ from numpy.typing import NDArray
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.model import Array
 from hawk_assets.core.sessions import key_of, shift
+from hawk_assets.core.types import Array, Dates, Flags, Indices
 
 _Column = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """The book of one month by model.
+class Contributions:
+    """What each model contributes to the book of one month.
 
-    :param sessions: of the month, ascending, shape ``(n_sessions,)``
+    :param sessions: the sessions of the month, ascending, shape ``(n_sessions,)``
     :param tickers: shape ``(n_tickers,)``
-    :param models: those with a weight, ascending
+    :param models: the models with a weight, ascending
     :param weight: model weight times insight weight, shape ``(n_models, n_sessions, n_tickers)``;
-        NaN where the model says nothing of the ticker, or nothing any more
-    :param age: sessions since the insights a model stands by, shape ``(n_models, n_sessions)``
+        NaN where the model has no insight on the ticker, or its last one is too old
+    :param age: the age in sessions of the insights in use, shape ``(n_models, n_sessions)``
     """
 
-    sessions: NDArray[np.datetime64]
+    sessions: Dates
     tickers: NDArray[np.object_]
     models: list[str]
     weight: Array
-    age: NDArray[np.intp]
+    age: Indices
 
-    def book(self) -> Array:
-        """Their sum, shape ``(n_sessions, n_tickers)``; NaN where no model says anything.
+    def total(self) -> Array:
+        """Their sum, the book: shape ``(n_sessions, n_tickers)``; NaN where no model has one.
 
-        The models are added one after another, in the order of ``models``: whoever adds the parts
-        up in that order has the book in every bit.
+        The models are added one after another in the order of ``models``, so that anyone who adds
+        the contributions in this order gets the same bits.
         """
         total = np.zeros(self.weight.shape[1:])
-        for part in self.weight:
-            total += np.nan_to_num(part)
+        for contribution in self.weight:
+            total += np.nan_to_num(contribution)
         return np.where(np.isfinite(self.weight).any(axis=0), total, np.nan)
 
 
@@ -55,96 +55,97 @@ def combine_insights(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The book of ``months``: per session and ticker, the sum of model weight times insight weight.
 
-    See :func:`split_insights` for the arguments and for what a silent model counts.
+    See :func:`build_contributions` for the arguments and for models without insights.
 
-    :return: the ``combined_insights`` table, by date and ticker, with a row for each ticker that a
-        contributing model has one for, zeros included; and, by date and model, the ``age`` of a
-        weighted model's insights where it is not 0: sessions since its last ones or, where it has
-        none, since the session before the month before
-    :raises MissingMonthError: a month without weights
+    :return: the ``combined_insights`` table, by date and ticker, with a row for each ticker for
+        which a contributing model has one, zeros included; and a table by date and model with the
+        ``age`` of the insights of a model with weight, where it is not 0: the sessions since its
+        last insights or, without any, since the last session before the month before
+    :raises MissingMonthError: a month has no weights
     """
     books: list[tuple[_Column, ...]] = []
     ages: list[tuple[_Column, ...]] = []
-    for parts in split_insights(weights, insights, sessions, months, parameters):
-        book = parts.book()
+    for month in build_contributions(weights, insights, sessions, months, parameters):
+        book = month.total()
         day, ticker = np.nonzero(np.isfinite(book))
-        books.append((parts.sessions[day], parts.tickers[ticker], book[day, ticker]))
-        model, day = np.nonzero(parts.age)
-        names = np.array(parts.models, object)
-        ages.append((parts.sessions[day], names[model], parts.age[model, day]))
-    combined = _stack(books, date="datetime64[ns]", ticker=object, weight=np.float64)
-    late_rows = _stack(ages, date="datetime64[ns]", model=object, age=np.int64)
-    return combined, late_rows.sort_values(["date", "model"], kind="stable", ignore_index=True)
+        books.append((month.sessions[day], month.tickers[ticker], book[day, ticker]))
+        model, day = np.nonzero(month.age)
+        names = np.array(month.models, object)
+        ages.append((month.sessions[day], names[model], month.age[model, day]))
+    combined = _concatenate(books, date="datetime64[ns]", ticker=object, weight=np.float64)
+    aged = _concatenate(ages, date="datetime64[ns]", model=object, age=np.int64)
+    return combined, aged.sort_values(["date", "model"], kind="stable", ignore_index=True)
 
 
-def split_insights(
+def build_contributions(
     weights: pd.DataFrame,
     insights: Mapping[str, pd.DataFrame],
     sessions: pd.DatetimeIndex,
     months: pd.DatetimeIndex,
     parameters: AggregationParameters,
-) -> Iterator[Parts]:
-    """What each model puts into the book of each of ``months``.
+) -> Iterator[Contributions]:
+    """What each model contributes to the book of each of ``months``.
 
     A model without insights on a session keeps its last ones for ``hold_sessions`` sessions; after
-    that its share is cash. Nothing is rescaled. A month sees its own insights and those of the
-    month before, however much is passed, so that a month computed alone and the same month
-    computed within a range are equal in every bit.
+    that its share is cash. Nothing is rescaled. A month uses its own insights and those of the
+    month before, and ignores any others, so that a month computed alone and the same month computed
+    within a range are equal in every bit.
 
     :param weights: the ``weights`` table, with rows for each of ``months``
     :param insights: per model, date, ticker and weight of ``months`` and of the month before each;
-        rows dated on no session play no part
+        rows whose date is not a session are ignored
     :param sessions: the market's sessions over the same span, ascending
     :param months: the months to compute, ascending
-    :raises MissingMonthError: a month without weights
+    :raises MissingMonthError: a month has no weights
     """
     days = sessions.to_numpy("datetime64[ns]")
     stored = {model: frame for model, frame in insights.items() if len(frame)}
     tickers = np.array(sorted({t for f in stored.values() for t in f["ticker"].unique()}), object)
-    rows = {model: _by_session(frame, days, tickers) for model, frame in stored.items()}
+    rows = {model: _index_insights(frame, days, tickers) for model, frame in stored.items()}
     for month in months:
         edges = [shift(month, by).to_datetime64() for by in (-1, 0, 1)]
         before, start, stop = np.searchsorted(days, edges)
-        shares = _shares(weights, month)
-        parts = np.full((len(shares), stop - start, len(tickers)), np.nan)
+        shares = _weights_of(weights, month)
+        contributions = np.full((len(shares), stop - start, len(tickers)), np.nan)
         ages = np.zeros((len(shares), stop - start), np.intp)
-        for part, age, (model, share) in zip(parts, ages, shares.items(), strict=True):
+        per_model = zip(contributions, ages, shares.items(), strict=True)
+        for contribution, age, (model, share) in per_model:
             wide = np.full((stop - before, len(tickers)), np.nan)
             if model in rows:
                 session, ticker, weight = rows[model]
                 span = slice(*np.searchsorted(session, [before, stop]))
                 wide[session[span] - before, ticker[span]] = weight[span]
-            age[:] = _age(np.isfinite(wide))[start - before :]
+            age[:] = _insight_age(np.isfinite(wide))[start - before :]
             source = np.arange(start - before, stop - before) - age
             live = (source >= 0) & (age <= parameters.hold_sessions)
-            part[live] = share * wide[source[live]]
-        yield Parts(days[start:stop], tickers, list(shares), parts, ages)
+            contribution[live] = share * wide[source[live]]
+        yield Contributions(days[start:stop], tickers, list(shares), contributions, ages)
 
 
-def _shares(weights: pd.DataFrame, month: pd.Timestamp) -> dict[str, float]:
-    """The models that have a weight, in one order whatever that of the rows."""
+def _weights_of(weights: pd.DataFrame, month: pd.Timestamp) -> dict[str, float]:
+    """The weights of a month that are not 0, sorted by model."""
     rows = weights[weights["month"] == month]
     if rows.empty:
         raise MissingMonthError(
-            f"the weights of {month:%Y-%m} are missing, without which its insights cannot be "
-            f"combined; run: hawk backfill --from {key_of(month)}"
+            f"weights of {month:%Y-%m} are missing; the combined insights depend on them; "
+            f"run: hawk backfill --from {key_of(month)}"
         )
     pairs = zip(rows["model"], rows["weight"], strict=True)
     return {str(model): float(weight) for model, weight in sorted(pairs) if weight != 0}
 
 
-def _by_session(
-    frame: pd.DataFrame, days: NDArray[np.datetime64], tickers: NDArray[np.object_]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """Insights as positions among ``days`` and ``tickers`` and weights, ascending by session."""
+def _index_insights(
+    frame: pd.DataFrame, days: Dates, tickers: NDArray[np.object_]
+) -> tuple[Indices, Indices, Array]:
+    """Insights as positions in ``days`` and ``tickers``, and weights, ascending by session."""
     frame = frame[frame["date"].isin(days)].sort_values("date", kind="stable")
     session = np.searchsorted(days, frame["date"].to_numpy("datetime64[ns]"))
     ticker = pd.Index(tickers).get_indexer(pd.Index(frame["ticker"]))
     return session, ticker, frame["weight"].to_numpy(np.float64)
 
 
-def _age(listed: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Sessions since the last one with a row, counted from before the first if there is none.
+def _insight_age(listed: Flags) -> Indices:
+    """Sessions since the last session with a row; without any, since before the first session.
 
     :param listed: shape ``(n_sessions, n_tickers)``
     :return: shape ``(n_sessions,)``
@@ -153,8 +154,8 @@ def _age(listed: NDArray[np.bool_]) -> NDArray[np.intp]:
     return position - np.maximum.accumulate(np.where(listed.any(axis=1), position, -1))
 
 
-def _stack(parts: list[tuple[_Column, ...]], **columns: Any) -> pd.DataFrame:
-    """The parts below one another; ``columns`` are names and dtypes, also those of no rows."""
+def _concatenate(parts: list[tuple[_Column, ...]], **columns: Any) -> pd.DataFrame:
+    """The parts below one another; ``columns`` are names and dtypes, also if there are no rows."""
     return pd.DataFrame(
         {
             name: np.concatenate([np.empty(0, dtype), *(part[i] for part in parts)])

@@ -1,4 +1,4 @@
-"""Every objective out of sample, on the same models and days, and whether they differ."""
+"""Every objective out of sample on the same models and days, and whether the results differ."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,36 +8,46 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.aggregation.conic import Solve
-from hawk_assets.aggregation.eligibility import Record, View, align, views
-from hawk_assets.aggregation.inference import Estimate, holm, sharpe_difference, sharpe_ratio
-from hawk_assets.aggregation.ladder import Choice, choose
+from hawk_assets.aggregation.eligibility import (
+    EligibleSample,
+    ReturnPanel,
+    align_returns,
+    eligible_samples,
+)
+from hawk_assets.aggregation.fallbacks import Allocation, allocate
+from hawk_assets.aggregation.inference import (
+    SharpeEstimate,
+    adjust_p_values,
+    sharpe_difference,
+    sharpe_ratio,
+)
 from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.model import Array
 from hawk_assets.core.sessions import BARS_PER_YEAR
+from hawk_assets.core.types import Array, Indices
 
 REFERENCE = "equal_weight"
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Row:
-    """One objective, after costs.
+class ComparisonRow:
+    """The results of one objective, after costs.
 
     :param annualized_return: the mean daily return times 252
     :param annualized_volatility: a fraction
     :param sharpe: annualised, without a risk-free rate
-    :param difference: of the Sharpe ratio to that of equal weight
+    :param difference: the Sharpe ratio less that of equal weight
     :param p_value: of that difference, adjusted for the number of objectives
     :param turnover: of model weights, one-sided, per year
-    :param months_per_fallback: how the weights were arrived at
+    :param months_per_fallback: how many months have weights of the objective and of each fallback
     """
 
     objective: str
     annualized_return: float
     annualized_volatility: float
-    sharpe: Estimate
-    difference: Estimate
+    sharpe: SharpeEstimate
+    difference: SharpeEstimate
     p_value: float
     turnover: float
     months_per_fallback: Mapping[str, int]
@@ -45,11 +55,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """:param first: day of the first return
-    :param last: day of the last one
-    :param cost_bps: taken off for a change of weight, in basis points of the amount
-    :param rows: by Sharpe ratio, descending
-    :param remark: what the differences amount to
+    """:param first: the day of the first return
+    :param last: the day of the last return
+    :param cost_bps: the cost of a change of weight, in basis points of the amount
+    :param rows: sorted by Sharpe ratio, descending
+    :param remark: which differences are significant, in words
     """
 
     first: pd.Timestamp
@@ -57,7 +67,7 @@ class Comparison:
     sessions: int
     models: int
     cost_bps: float
-    rows: list[Row]
+    rows: list[ComparisonRow]
     remark: str
 
 
@@ -70,25 +80,26 @@ def compare(
     execution_lag: int,
     solve: Solve,
 ) -> Comparison:
-    """Walk each objective through the months as production does, each with its own weights held.
+    """Walk each objective through the months as production does, each with its own held weights.
 
-    A month's weights are of what is known before it. A book decided at a close is traded
-    ``execution_lag`` sessions later and earns from the session after that on, so the weights of a
-    month take effect then. The share of a model without a return is cash for the day. A change of
-    weights costs ``cost_bps`` of its amount, both ways, on the day it takes effect; what models
-    trade within a month they have paid for themselves.
+    The weights of a month use only what is known before it. A book decided at a close is traded
+    ``execution_lag`` sessions later and earns from the next session on; the weights of a month take
+    effect then. The share of a model without a return is cash for the day. A change of weights
+    costs ``cost_bps`` of its amount, for buying and for selling, on the day on which it takes
+    effect. The models' returns already include the cost of their own trades.
 
-    :param performance: per model, date and daily_return since the start of all
-    :param months: all months from the first one on, adjacent, ascending, up to the last compared
-    :param first: the first month compared; months before any model has a record are left out
-    :return: an objective that has failed is there with what stood in for it
+    :param performance: per model, date and daily_return since the start of the history
+    :param months: all months from the first one to the last compared, adjacent, ascending
+    :param first: the first month compared; months before any model has a record are skipped
+    :return: a failed objective is included, with the results of its fallbacks
     :raises MissingMonthError: no model has a record, or there are too few days to compare
     """
-    record = align(performance)
-    known = list(views(record, months, parameters))
-    judged = np.array([view.eligible.any() for view in known], dtype=bool) & (months >= first)
-    effect = _months_in_effect(record, months, execution_lag + 1)
-    counted = (effect >= 0) & judged[effect]
+    panel = align_returns(performance)
+    samples = list(eligible_samples(panel, months, parameters))
+    compared = np.array([sample.eligible.any() for sample in samples], dtype=bool)
+    compared &= months >= first
+    effective = _months_in_effect(panel, months, execution_lag + 1)
+    counted = (effective >= 0) & compared[effective]
     if counted.sum() < BARS_PER_YEAR:
         raise MissingMonthError(
             f"{counted.sum()} sessions with weights from a record: less than a year to compare; "
@@ -97,18 +108,18 @@ def compare(
     family = {name: families[name] for name in sorted(performance)}
     returns, figures = {}, {}
     for objective in OBJECTIVES:
-        choices = _walk(objective, known, family, parameters, solve)
-        weights = np.array([choice.weights for choice in choices])
+        allocations = _walk_forward(objective, samples, family, parameters, solve)
+        weights = np.array([allocation.weights for allocation in allocations])
         change = np.abs(np.diff(weights, axis=0, prepend=weights[:1])).sum(axis=1)
-        applied = weights[np.maximum(effect, 0)]
-        daily = (applied * np.nan_to_num(record.returns)).sum(axis=1)
+        applied = weights[np.maximum(effective, 0)]
+        daily = (applied * np.nan_to_num(panel.returns)).sum(axis=1)
         traded = np.abs(np.diff(applied, axis=0)).sum(axis=1)
         daily[1:] -= traded * parameters.cost_bps * 1e-4
         returns[objective] = daily[counted]
-        turnover = 12.0 * change[judged].mean() / 2.0
-        fallbacks = Counter(choice.fallback for choice, j in zip(choices, judged, strict=True) if j)
+        turnover = 12.0 * change[compared].mean() / 2.0
+        fallbacks = Counter(a.fallback for a, c in zip(allocations, compared, strict=True) if c)
         figures[objective] = float(turnover), dict(fallbacks.most_common())
-    days = record.sessions[counted]
+    days = panel.sessions[counted]
     rows = _rows(returns, figures)
     return Comparison(
         pd.Timestamp(days[0]),
@@ -117,45 +128,44 @@ def compare(
         len(performance),
         parameters.cost_bps,
         rows,
-        _remark(rows),
+        _summarise(rows),
     )
 
 
-def _walk(
+def _walk_forward(
     objective: str,
-    known: list[View],
+    samples: list[EligibleSample],
     family: Mapping[str, str],
     parameters: AggregationParameters,
     solve: Solve,
-) -> list[Choice]:
-    held, choices = np.zeros(len(family)), []
-    for view in known:
-        choices.append(choose(objective, view, held, family, parameters, solve))
-        held = choices[-1].weights
-    return choices
+) -> list[Allocation]:
+    held, allocations = np.zeros(len(family)), []
+    for sample in samples:
+        allocations.append(allocate(objective, sample, held, family, parameters, solve))
+        held = allocations[-1].weights
+    return allocations
 
 
-def _months_in_effect(
-    record: Record, months: pd.DatetimeIndex, delay: int
-) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-    """Per session the month whose weights earn its return, as a position in ``months``.
+def _months_in_effect(panel: ReturnPanel, months: pd.DatetimeIndex, delay: int) -> Indices:
+    """For each session the month whose weights earn its return, as a position in ``months``.
 
-    -1 before the first month's, and after the last of ``months``.
+    -1 before the weights of the first month take effect, and after the last of ``months``.
     """
-    month = np.searchsorted(months.to_numpy("datetime64[ns]"), record.sessions, side="right") - 1
-    after = record.sessions >= (months[-1] + pd.DateOffset(months=1)).to_datetime64()
+    month = np.searchsorted(months.to_numpy("datetime64[ns]"), panel.sessions, side="right") - 1
+    after = panel.sessions >= (months[-1] + pd.DateOffset(months=1)).to_datetime64()
     decided = np.concatenate([np.full(delay, -1), month])[: len(month)]
     return np.where(after, -1, decided)
 
 
 def _rows(
     returns: Mapping[str, Array], figures: Mapping[str, tuple[float, dict[str, int]]]
-) -> list[Row]:
+) -> list[ComparisonRow]:
     others = [objective for objective in returns if objective != REFERENCE]
     differences = {o: sharpe_difference(returns[o], returns[REFERENCE]) for o in returns}
-    adjusted = dict(zip(others, holm([differences[o].p_value for o in others]), strict=True))
+    p_values = adjust_p_values([differences[o].p_value for o in others])
+    adjusted = dict(zip(others, p_values, strict=True))
     rows = [
-        Row(
+        ComparisonRow(
             objective,
             float(daily.mean()) * BARS_PER_YEAR,
             float(daily.std()) * float(np.sqrt(BARS_PER_YEAR)),
@@ -169,17 +179,17 @@ def _rows(
     return sorted(rows, key=lambda row: -row.sharpe.value)
 
 
-def _remark(rows: list[Row]) -> str:
-    found = [row for row in rows if row.p_value < LEVEL]
+def _summarise(rows: list[ComparisonRow]) -> str:
+    significant = [row for row in rows if row.p_value < LEVEL]
     error = float(np.mean([row.sharpe.standard_error for row in rows]))
-    sure = f"The standard error of a Sharpe ratio here is about {error:.2f}."
-    if not found:
+    precision = f"The standard error of a Sharpe ratio here is about {error:.2f}."
+    if not significant:
         return (
-            f"No difference to equal weight is significant at {LEVEL:.0%} among "
-            f"{len(rows) - 1}: this history does not tell the objectives apart. {sure}"
+            f"None of {len(rows) - 1} objectives differs significantly from equal weight at the "
+            f"{LEVEL:.0%} level: this history does not separate them. {precision}"
         )
-    named = ", ".join(f"{row.objective} ({row.difference.value:+.2f})" for row in found)
+    named = ", ".join(f"{row.objective} ({row.difference.value:+.2f})" for row in significant)
     return (
-        f"Significantly different from equal weight at {LEVEL:.0%} among {len(rows) - 1}: {named}; "
-        f"the others are not. {sure}"
+        f"{len(significant)} of {len(rows) - 1} objectives differ significantly from equal weight "
+        f"at the {LEVEL:.0%} level: {named}. {precision}"
     )

@@ -1,43 +1,42 @@
-"""What is known of the models before a month: who is eligible, and the estimates of those."""
+"""What is known before a month: which models are eligible, and the estimates of their returns."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hawk_assets.aggregation.estimation import SESSIONS_PER_MONTH, Estimates, estimate
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.core.model import Array
 from hawk_assets.core.sessions import sessions_of, shift
+from hawk_assets.core.types import Array, Dates, Flags
 
-NOISE = 1e-9
-"""A daily return, or the range of a model's returns, below this is the simulator's rounding."""
+SMALLEST_RETURN = 1e-9
+"""A daily return, or a range of returns, up to this size is the simulator's rounding error."""
 NO_RECORD = "no_record"
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """The returns of ``n_models`` models, by name.
+class ReturnPanel:
+    """The daily returns of ``n_models`` models, sorted by model name.
 
     :param sessions: shape ``(n_sessions,)``, ascending
-    :param returns: shape ``(n_sessions, n_models)``, NaN where there is no row
-    :param stored: the same shape, whether there is a row
+    :param returns: shape ``(n_sessions, n_models)``, NaN where no row is stored
+    :param stored: the same shape, whether a row is stored
     """
 
-    sessions: NDArray[np.datetime64]
+    sessions: Dates
     returns: Array
-    stored: NDArray[np.bool_]
+    stored: Flags
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """What is known of all models at the start of a month.
+class EligibleSample:
+    """What is known of the models at the start of a month.
 
-    :param reasons: per model, what is against it; empty for the eligible
-    :param estimates: of the eligible; None where there are none, or too few sessions in common
-    :param status: why there are no estimates; or empty
+    :param reasons: per model, why it is not eligible; empty if it is
+    :param estimates: of the eligible models; None if there are none, or too few common sessions
+    :param status: why there are no estimates; empty if there are
     """
 
     reasons: list[str]
@@ -45,15 +44,15 @@ class View:
     status: str
 
     @property
-    def eligible(self) -> NDArray[np.bool_]:
+    def eligible(self) -> Flags:
         """Shape ``(n_models,)``."""
         return np.array([reason == "" for reason in self.reasons], dtype=bool)
 
 
-def align(performance: Mapping[str, pd.DataFrame]) -> Record:
-    """The models' returns on the union of their sessions, the models by name.
+def align_returns(performance: Mapping[str, pd.DataFrame]) -> ReturnPanel:
+    """The returns of all models on the union of their sessions.
 
-    :param performance: date and daily_return, any row order; empty where nothing is stored
+    :param performance: date and daily_return, any row order; an empty frame where nothing is stored
     """
     frames = [performance[name] for name in sorted(performance)]
     dates = [frame["date"].to_numpy("datetime64[ns]") for frame in frames if len(frame)]
@@ -65,69 +64,71 @@ def align(performance: Mapping[str, pd.DataFrame]) -> Record:
             rows = np.searchsorted(sessions, frame["date"].to_numpy("datetime64[ns]"))
             returns[rows, j] = frame["daily_return"].to_numpy(np.float64)
             stored[rows, j] = True
-    return Record(sessions, returns, stored)
+    return ReturnPanel(sessions, returns, stored)
 
 
-def views(
-    record: Record, months: pd.DatetimeIndex, parameters: AggregationParameters
-) -> Iterator[View]:
-    """What is known at the start of each month, from the ``window_months`` before it."""
-    need = parameters.min_months * SESSIONS_PER_MONTH
+def eligible_samples(
+    panel: ReturnPanel, months: pd.DatetimeIndex, parameters: AggregationParameters
+) -> Iterator[EligibleSample]:
+    """For each month the eligible models and their estimates, from ``window_months`` before it."""
+    needed = parameters.min_months * SESSIONS_PER_MONTH
     for month in months:
         start = shift(month, -parameters.window_months)
         edges = [start.to_datetime64(), month.to_datetime64()]
-        window = slice(*np.searchsorted(record.sessions, edges))
-        seen = Record(record.sessions[window], record.returns[window], record.stored[window])
-        reasons, sample, young = _judge(seen, month, need)
+        rows = slice(*np.searchsorted(panel.sessions, edges))
+        window = ReturnPanel(panel.sessions[rows], panel.returns[rows], panel.stored[rows])
+        reasons, sample, only_young = _find_eligible(window, month, needed)
         estimates = None
-        status = NO_RECORD if young else "no model is eligible"
+        status = NO_RECORD if only_young else "no model is eligible"
         if "" in reasons:
-            status = f"infeasible: {len(sample)} sessions in common, needs {need}"
-            if len(sample) >= need:
+            status = f"infeasible: {len(sample)} sessions in common, needs {needed}"
+            if len(sample) >= needed:
                 estimates, status = estimate(sample, parameters.half_life), ""
-        yield View(reasons, estimates, status)
+        yield EligibleSample(reasons, estimates, status)
 
 
-def _judge(seen: Record, month: pd.Timestamp, need: int) -> tuple[list[str], Array, bool]:
-    """Who is eligible in a window.
+def _find_eligible(
+    window: ReturnPanel, month: pd.Timestamp, needed: int
+) -> tuple[list[str], Array, bool]:
+    """The eligible models of a window.
 
-    :param need: sessions of record
-    :return: per model the reason against it, empty for none; the returns of the eligible on the
-        sessions they have in common, shape ``(n_obs, n_eligible)``; and whether nothing but youth
-        is against any model
+    :param needed: sessions that a model needs since its first return that is not zero
+    :return: per model the reason why it is not eligible, empty if it is; the returns of the
+        eligible models on their common sessions, shape ``(n_obs, n_eligible)``; and whether each
+        model that is not eligible has no fault but a record that is too short or has ended
     """
-    n_sessions, n_models = seen.returns.shape
+    n_sessions, n_models = window.returns.shape
     index = np.arange(n_sessions)
-    session_months = seen.sessions.astype("datetime64[M]")
-    before = shift(month, -1).to_datetime64().astype("datetime64[M]")
-    last = session_months[-1] if n_sessions else before
-    recent = seen.stored[session_months == last].any(axis=0)
-    broken = seen.stored & ~np.isfinite(seen.returns)
-    moves = np.abs(seen.returns) > NOISE
+    session_months = window.sessions.astype("datetime64[M]")
+    month_before = shift(month, -1).to_datetime64().astype("datetime64[M]")
+    last = session_months[-1] if n_sessions else month_before
+    recent = window.stored[session_months == last].any(axis=0)
+    broken = window.stored & ~np.isfinite(window.returns)
+    moves = np.abs(window.returns) > SMALLEST_RETURN
     first = np.where(moves, index[:, None], n_sessions).min(axis=0, initial=n_sessions)
-    trading = seen.stored & (index[:, None] >= first)
+    trading = window.stored & (index[:, None] >= first)
     length = trading.sum(axis=0)
-    reasons, young = [""] * n_models, True
+    reasons, only_young = [""] * n_models, True
     for j in range(n_models):
         if not recent[j]:
             reasons[j] = f"no performance for {last}"
         elif broken[:, j].any():
-            day = seen.sessions[broken[:, j].argmax()].astype("datetime64[D]")
+            day = window.sessions[broken[:, j].argmax()].astype("datetime64[D]")
             reasons[j] = f"daily_return is missing or infinite on {day}"
-            young = False
-        elif length[j] < need:
-            reasons[j] = f"record of {length[j]} sessions, needs {need}"
-        elif np.ptp(seen.returns[trading[:, j], j]) <= NOISE:
+            only_young = False
+        elif length[j] < needed:
+            reasons[j] = f"record of {length[j]} sessions, needs {needed}"
+        elif np.ptp(window.returns[trading[:, j], j]) <= SMALLEST_RETURN:
             reasons[j] = "returns do not vary"
-            young = False
+            only_young = False
     eligible = np.flatnonzero([reason == "" for reason in reasons])
-    common = seen.stored[:, eligible].all(axis=1) & (index >= first[eligible].max(initial=0))
-    sample = seen.returns[np.ix_(common, eligible)]
-    if len(sample) < need:
-        return reasons, sample, young
-    varies = np.ptp(sample, axis=0) > NOISE
+    common = window.stored[:, eligible].all(axis=1) & (index >= first[eligible].max(initial=0))
+    sample = window.returns[np.ix_(common, eligible)]
+    if len(sample) < needed:
+        return reasons, sample, only_young
+    varies = np.ptp(sample, axis=0) > SMALLEST_RETURN
     for j in eligible[~varies]:
-        since = seen.sessions[common.argmax()].astype("datetime64[D]")
+        since = window.sessions[common.argmax()].astype("datetime64[D]")
         reasons[j] = f"returns do not vary since {since}"
-        young = False
-    return reasons, np.ascontiguousarray(sample[:, varies]), young
+        only_young = False
+    return reasons, np.ascontiguousarray(sample[:, varies]), only_young

@@ -1,11 +1,11 @@
-"""What the objectives are told about the models' returns, estimated from a sample of them."""
+"""Estimates of the models' returns, from a sample of daily returns."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from hawk_assets.core.model import Array
+from hawk_assets.core.types import Array
 
 SESSIONS_PER_MONTH = 21
 
@@ -25,7 +25,7 @@ class Estimates:
 
     @cached_property
     def shrunk_mean(self) -> Array:
-        """The mean for objectives that lean on it; see :func:`bayes_stein`."""
+        """The mean for objectives that depend on it most; see :func:`bayes_stein`."""
         return bayes_stein(
             self.mean, self.covariance, 1.0 / float(self.probability @ self.probability)
         )
@@ -35,7 +35,7 @@ def estimate(returns: Array, half_life: float = 0.0) -> Estimates:
     """Mean and Ledoit-Wolf covariance.
 
     :param returns: shape ``(n_obs, n_models)``, simple daily returns, oldest first, no NaN
-    :param half_life: months of 21 sessions after which a return counts half; 0 weighs all alike
+    :param half_life: months of 21 sessions after which a return counts half; 0: all count the same
     """
     age = np.arange(len(returns))[::-1] / SESSIONS_PER_MONTH
     probability = 0.5 ** (age / half_life) if half_life else np.ones(len(returns))
@@ -49,22 +49,22 @@ def ledoit_wolf(returns: Array, probability: Array) -> Array:
 
     Positive definite also with fewer observations than models. Reference: Olivier Ledoit and
     Michael Wolf, A well-conditioned estimator for large-dimensional covariance matrices, Journal
-    of Multivariate Analysis 88, 2004; theirs are equal probabilities.
+    of Multivariate Analysis 88, 2004, extended here to unequal probabilities.
 
     :param returns: shape ``(n_obs, n_models)``, no NaN
     :param probability: shape ``(n_obs,)``, summing to 1
-    :return: shape ``(n_models, n_models)``; of equal probabilities, with the divisor ``n_obs``
+    :return: shape ``(n_models, n_models)``; with equal probabilities the divisor is ``n_obs``
     """
     n_models = returns.shape[1]
     centred = returns - probability @ returns
-    weighed = probability[:, None] * centred
-    sample = centred.T @ weighed
+    weighted = probability[:, None] * centred
+    sample = centred.T @ weighted
     target = np.trace(sample) / n_models * np.eye(n_models)
     distance = ((sample - target) ** 2).sum()
-    sizes = np.einsum("ij,ij->i", centred, weighed)
+    sizes = np.einsum("ij,ij->i", centred, weighted)
     noise = (
         float(sizes @ sizes)
-        - 2.0 * float((weighed.T @ weighed * sample).sum())
+        - 2.0 * float((weighted.T @ weighted * sample).sum())
         + float(probability @ probability) * float((sample**2).sum())
     )
     shrinkage = min(noise / distance, 1.0) if distance > 0 else 0.0
@@ -72,14 +72,16 @@ def ledoit_wolf(returns: Array, probability: Array) -> Array:
 
 
 def bayes_stein(mean: Array, covariance: Array, n_obs: float) -> Array:
-    """Means shrunk towards that of the minimum-variance mix, the more the less they tell apart.
+    """Means shrunk towards the mean of the minimum-variance portfolio.
+
+    The less the means differ, the stronger the shrinkage.
 
     Reference: Philippe Jorion, Bayes-Stein estimation for portfolio analysis, Journal of Financial
     and Quantitative Analysis 21, 1986.
 
     :param mean: shape ``(n_models,)``
     :param covariance: shape ``(n_models, n_models)``, positive definite
-    :param n_obs: observations behind the mean; of unequal probabilities, their effective number
+    :param n_obs: observations behind the mean; with unequal probabilities their effective number
     """
     n = len(mean)
     inverse_ones, inverse_mean = np.linalg.solve(covariance, np.column_stack([np.ones(n), mean])).T

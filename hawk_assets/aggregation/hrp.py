@@ -1,34 +1,33 @@
 """Hierarchical risk parity.
 
 Reference: Marcos López de Prado, Building diversified portfolios that outperform out of sample,
-Journal of Portfolio Management 42, 2016; here with Ward's linkage in place of his single one, and
-leaves in the optimal order.
+Journal of Portfolio Management 42, 2016. This version uses Ward's linkage in place of single
+linkage, and the optimal order of the leaves.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hawk_assets.aggregation.task import Task
-from hawk_assets.core.model import Array
+from hawk_assets.aggregation.problem import AllocationProblem
+from hawk_assets.core.types import Array, Indices
 
 
-def hrp(task: Task) -> Array:
-    """Shares that halve the row of leaves again and again, each half by its inverse variance."""
-    covariance = task.estimates.covariance
+def hrp(problem: AllocationProblem) -> Array:
+    """Split the ordered models in halves again and again, each half by its inverse variance."""
+    covariance = problem.estimates.covariance
     shares = np.ones(len(covariance))
-    pieces = [_leaves(covariance)]
+    pieces = [_order_models(covariance)]
     while pieces:
         halves = [(p[: len(p) // 2], p[len(p) // 2 :]) for p in pieces if len(p) > 1]
         for left, right in halves:
-            risk, other = _variance(covariance, left), _variance(covariance, right)
+            risk, other = _cluster_variance(covariance, left), _cluster_variance(covariance, right)
             shares[left] *= other / (risk + other)
             shares[right] *= risk / (risk + other)
         pieces = [half for pair in halves for half in pair]
     return shares
 
 
-def _leaves(covariance: Array) -> NDArray[np.intp]:
-    """The models in an order in which correlated ones are neighbours."""
+def _order_models(covariance: Array) -> Indices:
+    """The models in an order in which correlated models are neighbours."""
     from scipy.cluster.hierarchy import leaves_list, linkage
 
     n = len(covariance)
@@ -41,8 +40,8 @@ def _leaves(covariance: Array) -> NDArray[np.intp]:
     return np.asarray(leaves_list(tree), dtype=np.intp)
 
 
-def _variance(covariance: Array, models: NDArray[np.intp]) -> float:
-    """Of some models, weighted inversely to their variances."""
+def _cluster_variance(covariance: Array, models: Indices) -> float:
+    """The variance of some models, weighted inversely to their own variances."""
     part = covariance[np.ix_(models, models)]
     shares = 1.0 / np.diag(part)
     shares /= shares.sum()

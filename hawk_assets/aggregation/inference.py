@@ -1,9 +1,9 @@
-"""How sure one can be of a Sharpe ratio, and of the difference between two.
+"""Standard errors and p-values of Sharpe ratios and of their differences.
 
 Reference: Oliver Ledoit and Michael Wolf, Robust performance hypothesis testing with the Sharpe
-ratio, Journal of Empirical Finance 15, 2008 (the delta method over means and mean squares, with a
-covariance that is robust to autocorrelation). Here with the kernel and the lags of Whitney Newey
-and Kenneth West, 1987 and 1994: a simple rule in place of their automatic one.
+ratio, Journal of Empirical Finance 15, 2008: the delta method over means and mean squares, with a
+covariance that is robust to autocorrelation. Instead of their automatic choice of lags, the kernel
+and the rule for the lags are those of Whitney Newey and Kenneth West, 1987 and 1994.
 """
 
 import math
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hawk_assets.core.model import Array
 from hawk_assets.core.sessions import BARS_PER_YEAR
+from hawk_assets.core.types import Array
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SharpeEstimate:
     """:param value: annualised
     :param standard_error: annualised
     """
@@ -27,30 +27,30 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Of the hypothesis that the value is 0, two-sided, by the normal distribution."""
+        """P-value of the hypothesis that the value is 0: two-sided, normal distribution."""
         if self.standard_error == 0:
             return 1.0 if self.value == 0 else 0.0
         return math.erfc(abs(self.value) / self.standard_error / math.sqrt(2.0))
 
 
-def sharpe_ratio(returns: Array) -> Estimate:
+def sharpe_ratio(returns: Array) -> SharpeEstimate:
     """:param returns: daily, shape ``(n_obs,)``, not constant"""
-    return _of(returns[:, None], np.ones(1))
+    return _estimate_sum(returns[:, None], np.ones(1))
 
 
-def sharpe_difference(returns: Array, others: Array) -> Estimate:
-    """The Sharpe ratio of one less that of the other, on the same days.
+def sharpe_difference(returns: Array, others: Array) -> SharpeEstimate:
+    """The Sharpe ratio of ``returns`` less that of ``others``, on the same days.
 
     :param returns: daily, shape ``(n_obs,)``, not constant
-    :param others: likewise
+    :param others: the same
     """
     if np.array_equal(returns, others):
-        return Estimate(0.0, 0.0)
-    return _of(np.column_stack([returns, others]), np.array([1.0, -1.0]))
+        return SharpeEstimate(0.0, 0.0)
+    return _estimate_sum(np.column_stack([returns, others]), np.array([1.0, -1.0]))
 
 
-def _of(returns: Array, signs: Array) -> Estimate:
-    """A sum of Sharpe ratios.
+def _estimate_sum(returns: Array, signs: Array) -> SharpeEstimate:
+    """The signed sum of Sharpe ratios.
 
     :param returns: shape ``(n_obs, n_series)``
     :param signs: shape ``(n_series,)``
@@ -61,13 +61,13 @@ def _of(returns: Array, signs: Array) -> Estimate:
     draws = np.hstack([returns - mean, returns**2 - square])
     spread = float(gradient @ long_run_covariance(draws) @ gradient) / len(returns)
     year = math.sqrt(BARS_PER_YEAR)
-    return Estimate(
+    return SharpeEstimate(
         year * float(signs @ (mean / np.sqrt(variance))), year * math.sqrt(max(spread, 0.0))
     )
 
 
 def long_run_covariance(draws: Array) -> Array:
-    """The covariance of root n times the mean of draws that may be autocorrelated.
+    """The covariance of the square root of n times the mean of draws, robust to autocorrelation.
 
     :param draws: shape ``(n_obs, n)``, of mean 0
     :return: shape ``(n, n)``; Bartlett's kernel over ``4 (n_obs / 100)^(2/9)`` lags
@@ -81,14 +81,16 @@ def long_run_covariance(draws: Array) -> Array:
     return np.asarray(total / n_obs, dtype=np.float64)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several hypotheses at once, such that one false finding among all is as rare.
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
+    """P-values of several hypotheses, adjusted by Holm's method.
+
+    Rejecting those below a level keeps the probability of any false rejection below that level.
 
     Reference: Sture Holm, A simple sequentially rejective multiple test procedure, Scandinavian
     Journal of Statistics 6, 1979.
     """
-    adjusted, least = [0.0] * len(p_values), 0.0
+    adjusted, smallest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = least
+        smallest = max(smallest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = smallest
     return adjusted

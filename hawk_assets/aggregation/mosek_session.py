@@ -1,8 +1,8 @@
-"""The right to have MOSEK optimise: a licence of this process, or a server that has one.
+"""Access to MOSEK: through a licence of this process, or through a server that has one.
 
-A token server that accepts and never answers holds MOSEK's library for 20 s a call, an OptServer
-that does so for ever, and neither call can be interrupted. So every call is made in a thread of
-its own and waited for only so long.
+A token server that accepts a connection and never answers blocks MOSEK's library for 20 s per call;
+such an OptServer blocks it forever. Neither call can be interrupted. So each call runs in its own
+thread, with a timeout.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 
 from hawk_assets.core.errors import SolverError
 
-ANSWER = 5.0
-"""Seconds that a licence or a server has to say that it is there."""
-RESULT = 60.0
-"""Seconds that an optimisation may take."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds to find a licence or to reach a server."""
+SOLVE_TIMEOUT = 60.0
+"""Seconds for one optimisation."""
 _T = TypeVar("_T")
 
 
-class Session:
+class MosekSession:
     """MOSEK in this process.
 
-    The licence is looked for at the first use. It stays checked out as long as the process runs, so
-    that later solves do not ask for it again; a refusal is remembered as well.
+    The first use checks the licence out. It stays checked out until the process ends, so later
+    solves do not request it again. A refusal is remembered too.
 
-    :param server: ``http://host:port`` of an OptServer; None: a licence of our own
+    :param server: ``http://host:port`` of an OptServer; None: a licence of this process
     """
 
     def __init__(self, server: str | None = None) -> None:
@@ -36,20 +36,19 @@ class Session:
         self._refusal: str | None = None
 
     def run(self, work: Callable[[Any], _T]) -> _T:
-        """Do something with a new Task.
+        """Call ``work`` with a new ``mosek.Task``.
 
-        :param work: takes the Task
-        :raises SolverError: why MOSEK does not optimise, in its own code and words
+        :raises SolverError: MOSEK cannot be used; the message is MOSEK's own code and text
         """
         if self._refusal is None:
             self._refusal = ""
             try:
-                self._wait(self._open, ANSWER)
+                self._wait(self._open, CONNECT_TIMEOUT)
             except SolverError as error:
                 self._refusal = str(error)
         if self._refusal:
             raise SolverError(self._refusal)
-        return self._wait(lambda: self._with_task(work), RESULT)
+        return self._wait(lambda: self._with_task(work), SOLVE_TIMEOUT)
 
     def _open(self) -> None:
         import mosek
@@ -62,7 +61,7 @@ class Session:
             for feature in (mosek.feature.pts, mosek.feature.pton):
                 self._env.checkoutlicense(feature)
         except mosek.Error:
-            # This error has a code only; that of an optimisation also says where MOSEK has looked.
+            # This error has only a code; the error of an optimisation also says where MOSEK looked.
             self._with_task(lambda task: task.optimize())
             raise
 
@@ -85,7 +84,7 @@ class Session:
             except BaseException as error:
                 future.set_exception(error)
 
-        # Not an executor: the end of the process would wait for its threads.
+        # Not an executor: at exit the process would wait for its threads.
         Thread(target=run, name="mosek", daemon=True).start()
         try:
             return future.result(seconds)
@@ -93,17 +92,17 @@ class Session:
             self._refusal = f"no answer within {seconds:g} s"
             raise SolverError(self._refusal) from None
         except mosek.Error as error:
-            raise SolverError(describe(error)) from None
+            raise SolverError(describe_error(error)) from None
 
 
 @cache
-def session(server: str | None = None) -> Session:
-    """The one of this process."""
-    return Session(server)
+def get_session(server: str | None = None) -> MosekSession:
+    """The session of this process."""
+    return MosekSession(server)
 
 
-def describe(error: Any) -> str:
-    """MOSEK's name and number of an error, and its description in one line.
+def describe_error(error: Any) -> str:
+    """The name and number of a MOSEK error, and its description, in one line.
 
     :param error: a ``mosek.Error``
     """
@@ -111,6 +110,6 @@ def describe(error: Any) -> str:
 
     code = mosek.rescode(error.errno)
     text = error.msg or mosek.Env.getcodedesc(code)[1]
-    # A server that refuses may have sent a whole page.
+    # A server may refuse with a whole HTML page.
     text = shorten(text, 200, placeholder=" ...").rstrip(".")
     return f"{str(code).removeprefix('rescode.')} ({int(code)}): {text}"

@@ -4,86 +4,86 @@ from typing import Any
 
 import numpy as np
 
-from hawk_assets.aggregation.conic import ConicProblem, Solution, names
-from hawk_assets.aggregation.mosek_session import describe, session
-from hawk_assets.core.model import Array
+from hawk_assets.aggregation.conic import ConicProgram, Solution, list_names
+from hawk_assets.aggregation.mosek_session import describe_error, get_session
+from hawk_assets.core.types import Array
 
-GAP = 1e-9
+GAP_TOLERANCE = 1e-9
 QUADRATIC = "quadratic_term"
-"""The name of t, and of its cone."""
+"""The name of the variable t and of its cone."""
 
 
-def solve(problem: ConicProblem, server: str | None = None) -> Solution:
-    """Solve a conic problem with MOSEK.
+def solve(program: ConicProgram, server: str | None = None) -> Solution:
+    """Solve a conic program with MOSEK.
 
-    :param problem: what MOSEK refuses as data, such as NaN, is a status
-    :param server: ``http://host:port`` of an OptServer; None: with a licence of this process
-    :return: ``status`` as :func:`status_of` has it, or MOSEK's error or termination code
-    :raises SolverError: MOSEK does not optimise, because of its licence or the server
+    :param program: data that MOSEK refuses, such as NaN, leads to a status, not to an error
+    :param server: ``http://host:port`` of an OptServer; None: use a licence of this process
+    :return: ``status`` as in :func:`translate_status`, or MOSEK's error or termination code
+    :raises SolverError: MOSEK cannot be used, because of its licence or the server
     """
-    return session(server).run(lambda task: optimise(problem, task))
+    return get_session(server).run(lambda task: optimise_task(program, task))
 
 
-def optimise(problem: ConicProblem, task: Any) -> Solution:
-    """Build a Task, have it optimised, and read what was found.
+def optimise_task(program: ConicProgram, task: Any) -> Solution:
+    """Fill a Task, optimise it, and read the solution.
 
     :param task: an empty ``mosek.Task``
-    :raises mosek.Error: MOSEK does not optimise
+    :raises mosek.Error: MOSEK cannot optimise
     """
     import mosek
 
-    # MOSEK looks at every number but those in cones.
-    if not np.isfinite(problem.P).all():
-        return _unsolved(problem, "P is not finite")
+    # MOSEK checks every number except those in cones.
+    if not np.isfinite(program.P).all():
+        return _unsolved(program, "P is not finite")
     try:
-        build(problem, task)
+        build_task(program, task)
     except mosek.Error as error:
-        return _unsolved(problem, describe(error))
+        return _unsolved(program, describe_error(error))
     ended = task.optimize()
     if not task.solutiondef(mosek.soltype.itr):
-        return _unsolved(problem, str(ended))
-    return solution_of(problem, task)
+        return _unsolved(program, str(ended))
+    return read_solution(program, task)
 
 
-def build(problem: ConicProblem, task: Any) -> None:
-    """Fill an empty Task with a conic problem.
+def build_task(program: ConicProgram, task: Any) -> None:
+    """Fill an empty Task with a conic program.
 
     The variables are x and, for a quadratic objective, t >= 1/2 x'Px: (t, 1, Gx) with G'G = P is
-    in the rotated quadratic cone. As an objective the quadratic term would go with no other cone,
-    nor into MOSEK's readable file format. A zero row becomes ``a'x = b``, a nonnegative one
-    ``a'x <= b``; in A, what is below 1e-12 is 0 for MOSEK. Variables and rows have the names of the
-    statement, so that a file of the Task reads like it; from files MOSEK reads back only names of
-    ASCII without quotes, backslashes or line breaks.
+    in the rotated quadratic cone. MOSEK cannot combine a quadratic objective with cones and cannot
+    write one in its readable file format. A zero row becomes ``a'x = b``, a nonnegative row
+    ``a'x <= b``. MOSEK treats entries of A below 1e-12 as 0. Variables and rows keep the names of
+    the program, so that a file of the Task is readable. MOSEK reads names back from files only if
+    they are ASCII without quotes, backslashes or line breaks.
 
-    :param problem: with a finite P
+    :param program: with a finite P
     :param task: an empty ``mosek.Task``
     :raises mosek.Error: data that MOSEK refuses, such as NaN
     """
     import mosek
 
-    m, n = problem.A.shape
-    task.puttaskname(problem.name)
+    m, n = program.A.shape
+    task.puttaskname(program.name)
     task.putintparam(mosek.iparam.num_threads, 1)
     task.putintparam(mosek.iparam.optimizer, mosek.optimizertype.intpnt)
     task.putintparam(mosek.iparam.intpnt_basis, mosek.basindtype.never)
-    task.putdouparam(mosek.dparam.intpnt_co_tol_rel_gap, GAP)
-    task.putdouparam(mosek.dparam.intpnt_tol_rel_gap, GAP)
+    task.putdouparam(mosek.dparam.intpnt_co_tol_rel_gap, GAP_TOLERANCE)
+    task.putdouparam(mosek.dparam.intpnt_tol_rel_gap, GAP_TOLERANCE)
     task.appendvars(n)
     task.putvarboundsliceconst(0, n, mosek.boundkey.fr, 0.0, 0.0)
-    task.putcslice(0, n, problem.q)
+    task.putcslice(0, n, program.q)
     task.appendcons(m)
-    row, column = np.nonzero(problem.A)
-    task.putaijlist(row.astype(np.int32), column.astype(np.int32), problem.A[row, column])
+    row, column = np.nonzero(program.A)
+    task.putaijlist(row.astype(np.int32), column.astype(np.int32), program.A[row, column])
     kinds = {"zero": mosek.boundkey.fx, "nonnegative": mosek.boundkey.up}
-    keys = [kinds[kind] for kind, size in problem.cones for _ in range(size)]
-    task.putconboundslice(0, m, keys, problem.b, problem.b)
-    for j, name in enumerate(names(problem.variables)):
+    keys = [kinds[kind] for kind, size in program.cones for _ in range(size)]
+    task.putconboundslice(0, m, keys, program.b, program.b)
+    for j, name in enumerate(list_names(program.variables)):
         task.putvarname(j, name)
-    for i, name in enumerate(names(problem.rows)):
+    for i, name in enumerate(list_names(program.rows)):
         task.putconname(i, name)
-    if not problem.P.any():
+    if not program.P.any():
         return
-    root = _root(problem.P)
+    root = _factorise(program.P)
     task.appendvars(1)
     task.putvarbound(n, mosek.boundkey.fr, 0.0, 0.0)
     task.putcj(n, 1.0)
@@ -98,13 +98,13 @@ def build(problem: ConicProblem, task: Any) -> None:
     task.putaccname(0, QUADRATIC)
 
 
-def status_of(solution: Any, problem: Any) -> str:
-    """MOSEK's verdict in the words of :class:`Solution`.
+def translate_status(solution: Any, problem: Any) -> str:
+    """MOSEK's status in the words of :class:`Solution`.
 
     :param solution: a ``mosek.solsta``
     :param problem: a ``mosek.prosta``
-    :return: ``Solved`` for an optimum of a feasible problem, ``PrimalInfeasible`` or
-        ``DualInfeasible`` with a certificate of that; else MOSEK's own names of both
+    :return: ``Solved`` for an optimum of a feasible problem; ``PrimalInfeasible`` or
+        ``DualInfeasible`` if MOSEK has a certificate of that; else MOSEK's own names of both
     """
     import mosek
 
@@ -116,31 +116,31 @@ def status_of(solution: Any, problem: Any) -> str:
     return known.get((solution, problem), f"{solution}, {problem}")
 
 
-def solution_of(problem: ConicProblem, task: Any) -> Solution:
-    """What an optimised Task has found.
+def read_solution(program: ConicProgram, task: Any) -> Solution:
+    """The solution of an optimised Task.
 
-    :param problem: what the Task was built from
+    :param program: the program of the Task
     """
     import mosek
 
     interior = mosek.soltype.itr
     return Solution(
-        x=np.array(task.getxxslice(interior, 0, len(problem.q))),
-        status=status_of(task.getsolsta(interior), task.getprosta(interior)),
+        x=np.array(task.getxxslice(interior, 0, len(program.q))),
+        status=translate_status(task.getsolsta(interior), task.getprosta(interior)),
         objective=task.getprimalobj(interior),
-        # For MOSEK the multipliers of a minimum are those of a'x >= b.
+        # MOSEK's multipliers of a minimisation belong to a'x >= b, so the sign changes.
         dual=-np.array(task.gety(interior)),
         solver="mosek",
     )
 
 
-def _unsolved(problem: ConicProblem, status: str) -> Solution:
-    m, n = problem.A.shape
+def _unsolved(program: ConicProgram, status: str) -> Solution:
+    m, n = program.A.shape
     return Solution(np.full(n, np.nan), status, np.nan, np.full(m, np.nan), "mosek")
 
 
-def _root(matrix: Array) -> Array:
-    """G with ``G'G = matrix``, of as many rows as needed.
+def _factorise(matrix: Array) -> Array:
+    """G with ``G'G = matrix``, with as many rows as needed.
 
     :param matrix: symmetric and positive semidefinite, also singular
     """

@@ -10,18 +10,18 @@ OBJECTIVES: Mapping[str, str] = {
     "max_sharpe_net": "the largest Sharpe ratio of the shrunk mean, net of the cost of trading",
     "max_sharpe": "the largest Sharpe ratio of the window",
     "utility": "the shrunk mean less risk aversion times half the variance",
-    "min_variance": "the least variance",
-    "min_cvar": "the least expected loss of the worst days",
+    "min_variance": "the smallest variance",
+    "min_cvar": "the smallest expected loss of the worst days",
     "risk_parity": "the same contribution to the variance from every model",
     "risk_budget": "the same contribution from every family, shared equally by its models",
-    "hrp": "hierarchical risk parity: inverse variances down a tree of correlations",
+    "hrp": "hierarchical risk parity: inverse variances along a tree of correlations",
     "inverse_vol": "inversely proportional to volatility",
     "equal_weight": "the same for every model",
 }
-"""The menu: what each objective seeks. ``objectives`` holds how."""
+"""The available objectives and what each of them seeks; ``objectives`` holds the functions."""
 
 BENCHMARKS = ("equal_weight", "risk_parity")
-"""What a mix has to beat: their weights stand beside the chosen ones."""
+"""The objectives to beat: the weights table has their weights beside the chosen ones."""
 
 DEFAULT_OBJECTIVE = "max_sharpe_net"
 
@@ -31,24 +31,24 @@ class AggregationParameters:
     """How models are weighted and combined.
 
     Weights sum to 1. A family is the models of one class, such as the EMA crosses of three spans:
-    one idea, that caps can hold to the size of one.
+    variants of one idea. A family cap keeps them from counting as several.
 
     :param objective: a name of ``OBJECTIVES``
     :param cap: the largest weight of one model, a fraction of the book; ``1 / n`` when fewer than
         ``1 / cap`` models are eligible
     :param family_cap: the largest sum of the absolute weights of a family; 1 is no limit
     :param gross: the largest sum of absolute weights; 1 is long only, 1.6 allows shorts of 0.3.
-        Closed forms are long only whatever it is
+        Closed forms are always long only
     :param turnover: the largest one-sided change of a rebalancing, half the sum of the absolute
-        changes; 1 is no limit. What eligibility and the caps force is not counted
-    :param cost_bps: cost of a change of weight, in basis points of the amount; spread over the 21
-        sessions of a month in ``max_sharpe_net``
+        changes; 1 is no limit. Changes that eligibility and the caps force do not count
+    :param cost_bps: cost of a change of weight, in basis points of the amount; ``max_sharpe_net``
+        spreads it over the 21 sessions of a month
     :param risk_aversion: of ``utility``
-    :param tail: the share of worst days that ``min_cvar`` looks at
+    :param tail: the share of worst days whose loss ``min_cvar`` minimises
     :param window_months: months of performance before the month that is weighted
     :param min_months: months of 21 sessions that a model needs since its first non-zero return
-    :param half_life: months of 21 sessions after which a return counts half; 0 weighs all alike
-    :param hold_sessions: sessions that a model's last insights stand for missing ones
+    :param half_life: months of 21 sessions after which a return counts half; 0: all count the same
+    :param hold_sessions: for how many sessions a model's last insights replace missing ones
     :raises SettingsError: a value that cannot be used
     """
 
@@ -89,10 +89,10 @@ class AggregationParameters:
             )
 
     def check_families(self, families: Collection[str]) -> None:
-        """:raises SettingsError: all families at their cap are less than the whole book"""
+        """:raises SettingsError: the family caps sum to less than 1, the whole book"""
         count = len(set(families))
         if count and self.family_cap * count < 1:
             raise SettingsError(
-                f"family_cap {self.family_cap}: {count} families cannot fill the book; at least "
-                f"{math.ceil(1000 / count) / 1000}"
+                f"family_cap {self.family_cap}: {count} families cannot hold the whole book; use "
+                f"at least {math.ceil(1000 / count) / 1000}"
             )

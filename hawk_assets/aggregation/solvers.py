@@ -1,22 +1,22 @@
-"""Which backend solves: MOSEK where it may, Clarabel otherwise."""
+"""The choice of the solver: MOSEK where it can be used, else Clarabel."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hawk_assets.aggregation import clarabel_solver, mosek_solver
-from hawk_assets.aggregation.conic import ConicProblem, Solution
+from hawk_assets.aggregation.conic import ConicProgram, Solution
 from hawk_assets.core.errors import SettingsError, SolverError
 
-NAMES = ("auto", "mosek", "clarabel")
+SOLVER_NAMES = ("auto", "mosek", "clarabel")
 
 
 @dataclass(frozen=True)
 class SolverSettings:
-    """:param name: ``mosek``, ``clarabel``, or ``auto``: MOSEK, and Clarabel where MOSEK cannot be
+    """:param name: ``mosek``, ``clarabel``, or ``auto``: MOSEK, or Clarabel where MOSEK cannot be
         used
-    :param licence: where MOSEK is to find one: ``MOSEKLM_LICENSE_FILE``, or the default file if it
-        exists; None: there is none
-    :param server: ``http://host:port`` of a MOSEK OptServer, which has the licence
+    :param licence: the value of ``MOSEKLM_LICENSE_FILE``, or MOSEK's default file if it exists;
+        None if there is no licence
+    :param server: ``http://host:port`` of a MOSEK OptServer that has the licence
     :raises SettingsError: a value that cannot be used
     """
 
@@ -25,8 +25,10 @@ class SolverSettings:
     server: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in NAMES:
-            raise SettingsError(f"HAWK_SOLVER={self.name!r}: choose one of {', '.join(NAMES)}")
+        if self.name not in SOLVER_NAMES:
+            raise SettingsError(
+                f"HAWK_SOLVER={self.name!r}: choose one of {', '.join(SOLVER_NAMES)}"
+            )
         if self.server is not None and not _is_address(self.server):
             raise SettingsError(
                 f"HAWK_OPTSERVER={self.server!r} is not the address of an OptServer; "
@@ -34,8 +36,8 @@ class SolverSettings:
             )
 
     @property
-    def access(self) -> str:
-        """By what MOSEK is to be used."""
+    def mosek_access(self) -> str:
+        """How MOSEK is reached, for messages."""
         if self.server:
             return f"HAWK_OPTSERVER={self.server}: is it running?"
         return f"licence: {self.licence or 'none, MOSEKLM_LICENSE_FILE is not set'}"
@@ -43,33 +45,33 @@ class SolverSettings:
 
 @dataclass
 class Solver:
-    """The backend that the settings ask for.
+    """The backend that the settings choose.
 
-    :param fallbacks: why Clarabel stood in for MOSEK, each reason once
+    :param mosek_failures: why Clarabel replaced MOSEK, each reason once
     """
 
     settings: SolverSettings
-    fallbacks: list[str] = field(default_factory=list)
+    mosek_failures: list[str] = field(default_factory=list)
 
-    def __call__(self, problem: ConicProblem) -> Solution:
-        """Solve a problem.
+    def __call__(self, program: ConicProgram) -> Solution:
+        """Solve a conic program.
 
-        :raises SolverError: MOSEK is asked for by name and cannot be used
+        :raises SolverError: the settings demand MOSEK and it cannot be used
         """
         if self.settings.name != "clarabel":
             try:
-                return mosek_solver.solve(problem, self.settings.server)
+                return mosek_solver.solve(program, self.settings.server)
             except SolverError as error:
-                why = f"MOSEK cannot be used: {error} ({self.settings.access})"
+                why = f"MOSEK cannot be used: {error} ({self.settings.mosek_access})"
             if self.settings.name == "mosek":
                 raise SolverError(
-                    f"HAWK_SOLVER=mosek, but {why}. Give it a licence by MOSEKLM_LICENSE_FILE, a "
-                    "file or port@host, or a server by HAWK_OPTSERVER; or set HAWK_SOLVER to auto "
-                    "or clarabel"
+                    f"HAWK_SOLVER=mosek, but {why}. Set MOSEKLM_LICENSE_FILE to a licence (a file "
+                    "or port@host) or HAWK_OPTSERVER to a server, or set HAWK_SOLVER to auto or "
+                    "clarabel"
                 )
-            if why not in self.fallbacks:
-                self.fallbacks.append(why)
-        return clarabel_solver.solve(problem)
+            if why not in self.mosek_failures:
+                self.mosek_failures.append(why)
+        return clarabel_solver.solve(program)
 
 
 def _is_address(text: str) -> bool:

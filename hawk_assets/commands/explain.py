@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hawk_assets.aggregation.combination import split_insights
+from hawk_assets.aggregation.combination import build_contributions
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
@@ -89,7 +89,7 @@ def _parts(
         for m in models
     }
     sessions = sessions_of(storage.read(MARKET_DATA, span, ["date"], missing_ok=True)["date"])
-    (parts,) = split_insights(
+    (parts,) = build_contributions(
         weights, by_model, sessions, pd.DatetimeIndex([month]), pipeline.settings.aggregation
     )
     day = int(np.searchsorted(parts.sessions, session.to_datetime64()))

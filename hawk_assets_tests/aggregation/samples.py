@@ -1,4 +1,4 @@
-"""Returns of imaginary models for the tests of this folder: seeded, correlated, with known ends."""
+"""Synthetic returns of models for the tests of this folder: seeded and correlated."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ import pandas as pd
 
 from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.estimation import Estimates
-from hawk_assets.aggregation.limits import limits_of
-from hawk_assets.aggregation.objectives import Answer, optimise
+from hawk_assets.aggregation.limits import Limits, build_limits
+from hawk_assets.aggregation.objectives import optimise_weights
+from hawk_assets.aggregation.optimisation import OptimisationResult
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.aggregation.task import Task
-from hawk_assets.core.model import Array
+from hawk_assets.aggregation.problem import AllocationProblem
+from hawk_assets.core.types import Array
 
 
 def returns(n_obs: int, n_models: int, seed: int = 0, drift: float = 3e-4) -> Array:
@@ -39,32 +40,43 @@ def months(first: str, count: int = 1) -> pd.DatetimeIndex:
 
 
 def moments(mean: Sequence[float] | Array, covariance: Array) -> Estimates:
-    """Estimates as if from 252 days alike, of given moments; they hold no scenarios."""
+    """Estimates with these moments, as from 252 equally likely days; their scenarios are zeros."""
     none = np.zeros((252, len(covariance)))
     return Estimates(np.asarray(mean, dtype=float), covariance, none, np.full(252, 1 / 252))
 
 
-def task(
+def build_problem(
     estimates: Estimates,
     cap: float = 1.0,
     families: Sequence[str] | None = None,
     held: Sequence[float] | Array | None = None,
     **constants: float,
-) -> Task:
-    """What an objective is asked of m00, m01, ...; each is a family unless told otherwise."""
+) -> AllocationProblem:
+    """The problem of models m00, m01, ...; by default each is a family of its own."""
     parameters = AggregationParameters(cap=cap, **constants)
     family = {f"m{j:02d}": families[j] if families else f"f{j}" for j in range(len(estimates.mean))}
     weights = None if held is None else np.asarray(held, dtype=float)
-    return Task(estimates, limits_of(family, parameters), weights, parameters)
+    return AllocationProblem(estimates, build_limits(family, parameters), weights, parameters)
 
 
-def answer(objective: str, asked: Task) -> Answer:
-    return optimise(objective, asked, clarabel_solver.solve)
+def family_limits(families: Sequence[str], **parameters: float) -> Limits:
+    """The limits of models m00, m01, ... of these families."""
+    family = {f"m{j:02d}": name for j, name in enumerate(families)}
+    return build_limits(family, AggregationParameters(**parameters))
 
 
-def check(weights: Array, asked: Task) -> Array:
-    """Weights keep every limit of their task."""
-    limits = asked.limits
+def single_limits(n: int, cap: float = 1.0, **parameters: float) -> Limits:
+    """The limits of n models, each a family of its own."""
+    return family_limits([f"f{j}" for j in range(n)], cap=cap, **parameters)
+
+
+def optimise(objective: str, problem: AllocationProblem) -> OptimisationResult:
+    return optimise_weights(objective, problem, clarabel_solver.solve)
+
+
+def check_limits(weights: Array, problem: AllocationProblem) -> Array:
+    """Assert that the weights keep every limit of their problem."""
+    limits = problem.limits
     tolerance = 0.0 if limits.long_only else 2e-6
     assert abs(weights.sum() - 1.0) < 1e-12
     assert np.abs(weights).max() <= limits.cap + tolerance
@@ -73,6 +85,6 @@ def check(weights: Array, asked: Task) -> Array:
         np.bincount(limits.family, np.abs(weights)).max() <= limits.family_cap + tolerance + 1e-12
     )
     assert not ((weights != 0) & (np.abs(weights) < 1e-6)).any()
-    if asked.held is not None:
-        assert np.abs(weights - asked.held).sum() / 2 <= limits.turnover + 2e-6
+    if problem.held is not None:
+        assert np.abs(weights - problem.held).sum() / 2 <= limits.turnover + 2e-6
     return weights

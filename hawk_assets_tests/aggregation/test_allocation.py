@@ -4,13 +4,19 @@ import pytest
 
 from hawk_assets.aggregation import clarabel_solver
 from hawk_assets.aggregation.allocation import build_weights
-from hawk_assets.aggregation.conic import names
+from hawk_assets.aggregation.conic import list_names
 from hawk_assets.aggregation.estimation import estimate
 from hawk_assets.aggregation.objectives import PROGRAMS
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.schemas import WEIGHTS_SCHEMA, validate
-from hawk_assets_tests.aggregation.samples import answer, months, performance, returns, task
+from hawk_assets_tests.aggregation.samples import (
+    build_problem,
+    months,
+    optimise,
+    performance,
+    returns,
+)
 
 PARAMETERS = AggregationParameters("max_sharpe")
 JANUARY = months("2024-01-01")
@@ -36,11 +42,13 @@ def build(record, wanted=JANUARY, previous=None, parameters=PARAMETERS, families
 
 
 def weigh(objective, sample, cap=0.4, **limits):
-    """What the objective alone makes of a sample."""
-    return answer(objective, task(estimate(np.ascontiguousarray(sample)), cap, **limits)).weights
+    """The weights of the objective alone on a sample."""
+    return optimise(
+        objective, build_problem(estimate(np.ascontiguousarray(sample)), cap, **limits)
+    ).weights
 
 
-def taken(table):
+def outcome(table):
     rows = table[["fallback", "status", "solver"]].drop_duplicates()
     assert len(rows) == 1
     return tuple(rows.iloc[0])
@@ -73,32 +81,32 @@ def test_the_weights_are_the_objective_on_the_36_months_before():
     expected = weigh("max_sharpe", window)
     table = build(record)
     np.testing.assert_array_equal(table["weight"], expected)
-    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert outcome(table) == ("max_sharpe", "Solved", "clarabel")
     assert (table["reason"] == "").all()
     assert (table["objective"] == "max_sharpe").all()
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_objective_takes_its_own_rung(objective):
+def test_every_objective_that_has_a_solution_needs_no_fallback(objective):
     values = returns(700, 6)
     table = build(performance(values), parameters=AggregationParameters(objective))
     np.testing.assert_array_equal(table["weight"], weigh(objective, values))
-    assert taken(table) == (objective, "Solved", "clarabel" if objective in PROGRAMS else "none")
+    assert outcome(table) == (objective, "Solved", "clarabel" if objective in PROGRAMS else "none")
     assert (table["objective"] == objective).all()
 
 
-def test_the_default_is_the_net_ratio_coming_from_the_weights_held():
+def test_the_default_is_the_net_ratio_after_trading_from_the_held_weights():
     values, before = returns(700, 6), [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
     previous = held(**{f"m{j:02d}": w for j, w in enumerate(before)})
     parameters = AggregationParameters()
     table = build(performance(values), previous=previous, parameters=parameters)
-    assert taken(table) == ("max_sharpe_net", "Solved", "clarabel")
+    assert outcome(table) == ("max_sharpe_net", "Solved", "clarabel")
     np.testing.assert_array_equal(table["weight"], weigh("max_sharpe_net", values, held=before))
     afresh = build(performance(values), parameters=parameters)
     assert np.abs(afresh["weight"] - table["weight"]).max() > 0.01
 
 
-def test_equal_weight_and_risk_parity_stand_beside_whatever_is_chosen():
+def test_equal_weight_and_risk_parity_are_stored_beside_any_objective():
     values = returns(700, 6)
     values[:, 4] = 0.0
     table = build(performance(values))
@@ -124,40 +132,40 @@ def test_variants_of_one_idea_share_the_cap_of_their_family():
 def test_the_solver_is_given_the_names_of_the_eligible_in_their_order():
     values = returns(700, 5)
     values[:, 1] = 0.0
-    stated = []
+    programs = []
 
-    def listening(problem):
-        stated.append(problem)
-        return clarabel_solver.solve(problem)
+    def record_program(program):
+        programs.append(program)
+        return clarabel_solver.solve(program)
 
     record = performance(values, names=["rsi_14", "ema_8_21", "sma_50", "ema_5_10", "macd"])
     families = {name: name.partition("_")[0] for name in sorted(record, reverse=True)}
     previous = held(ema_5_10=0.4, macd=0.3, rsi_14=0.2, sma_50=0.1)
     build_weights(
-        record, JANUARY, previous, AggregationParameters(turnover=0.1), families, listening
+        record, JANUARY, previous, AggregationParameters(turnover=0.1), families, record_program
     )
     models = ["ema_5_10", "macd", "rsi_14", "sma_50"]
     of_each = [f"{word}[{model}]" for word in ("weight", "sold") for model in models]
-    assert names(stated[0].variables) == [*of_each, "scale"]
-    row = dict(zip(names(stated[0].rows), stated[0].A, strict=True))
+    assert list_names(programs[0].variables) == [*of_each, "scale"]
+    row = dict(zip(list_names(programs[0].rows), programs[0].A, strict=True))
     kept = [-row[f"sold[{model}]"][-1] for model in models]
     np.testing.assert_allclose(kept, [-0.4, -0.3, -0.2, -0.1])
 
 
-def test_a_family_cap_that_the_eligible_cannot_fill_gives_way_and_says_so():
+def test_a_family_cap_too_low_to_invest_fully_is_raised_and_reported():
     values = returns(700, 4)
     values[:, 3] = 0.0
     families = {"m00": "ema", "m01": "ema", "m02": "rsi", "m03": "sma"}
     parameters = AggregationParameters("min_variance", family_cap=0.4)
     table = build(performance(values), parameters=parameters, families=families)
-    assert taken(table)[:2] == ("min_variance", "Solved; family_cap lifted to 0.6")
+    assert outcome(table)[:2] == ("min_variance", "Solved; family_cap raised to 0.6")
     assert table["weight"][:2].sum() == pytest.approx(0.6, abs=1e-9)
 
 
-def test_a_half_life_looks_at_the_recent_past():
+def test_a_half_life_favours_the_recent_past():
     values = returns(700, 6)
     recent = AggregationParameters("min_variance", half_life=3.0)
-    expected = answer("min_variance", task(estimate(values, 3.0), 0.4)).weights
+    expected = optimise("min_variance", build_problem(estimate(values, 3.0), 0.4)).weights
     table = build(performance(values), parameters=recent)
     np.testing.assert_array_equal(table["weight"], expected)
     assert np.abs(expected - weigh("min_variance", values)).max() > 0.01
@@ -217,7 +225,7 @@ def test_a_range_equals_its_months_one_by_one_bit_for_bit(objective):
 
 @pytest.mark.parametrize("objective", ["max_sharpe_net", "min_cvar"])
 def test_noise_does_not_grow_from_month_to_month(objective):
-    """Performance agrees to 1e-9 however the months are cut up, and weights shall to 1e-6."""
+    """Performance agrees to 1e-9 for any split of the months; weights must agree to 1e-6."""
     values = returns(1800, 8)
     noise = np.random.default_rng(1).uniform(-1e-9, 1e-9, values.shape)
     wanted, parameters = months("2019-01-01", 60), AggregationParameters(objective)
@@ -242,22 +250,22 @@ def test_the_names_of_the_models_change_nothing_but_the_last_bits():
     np.testing.assert_allclose(renamed, weights[order], rtol=0, atol=1e-9)
 
 
-def test_before_anyone_is_eligible_all_weigh_the_same():
+def test_before_any_model_is_eligible_all_weigh_the_same():
     record = performance(returns(143, 3)) | {"young": pd.DataFrame()}
     table = build(record)
     np.testing.assert_array_equal(table["weight"], 0.25)
-    assert taken(table) == ("equal_weight", "no_record", "none")
+    assert outcome(table) == ("equal_weight", "no_record", "none")
     reasons = ["record of 143 sessions, needs 252"] * 3 + ["no performance for 2023-12"]
     assert table["reason"].tolist() == reasons
 
 
-def test_when_no_model_is_eligible_for_other_reasons_than_youth_the_status_says_so():
+def test_the_status_says_when_no_model_is_eligible_for_another_reason_than_a_short_record():
     values = returns(700, 3)
     values[650] = np.nan
     values[:, 2] = 1e-4
     table = build(performance(values))
     np.testing.assert_array_equal(table["weight"], 1 / 3)
-    assert taken(table) == ("equal_weight", "no model is eligible", "none")
+    assert outcome(table) == ("equal_weight", "no model is eligible", "none")
     for benchmark in BENCHMARKS:
         np.testing.assert_array_equal(table[benchmark], 1 / 3)
 
@@ -284,7 +292,7 @@ def test_a_model_without_performance_for_the_last_month_weighs_nothing():
 
 def test_the_last_month_is_the_last_that_any_model_has():
     table = build(performance(returns(700, 6), last="2023-10-31"))
-    assert taken(table)[0] == "max_sharpe"
+    assert outcome(table)[0] == "max_sharpe"
     assert (table["reason"] == "").all()
 
 
@@ -319,7 +327,7 @@ def test_a_record_counts_from_the_first_return_that_is_not_zero(idle, reason):
     ],
     ids=["zero", "constant", "constant from a day on", "NaN", "infinite"],
 )
-def test_a_broken_model_weighs_nothing_and_leaves_the_others_alone(column, reason):
+def test_a_broken_model_weighs_nothing_and_does_not_affect_the_others(column, reason):
     values = returns(700, 6)
     values[:, 4] = column
     table = build(performance(values))
@@ -327,7 +335,7 @@ def test_a_broken_model_weighs_nothing_and_leaves_the_others_alone(column, reaso
     others = performance(np.delete(values, 4, axis=1))
     assert table["weight"][4] == 0.0
     np.testing.assert_array_equal(table["weight"].drop(4), build(others)["weight"])
-    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert outcome(table) == ("max_sharpe", "Solved", "clarabel")
 
 
 def test_a_model_that_stopped_before_the_youngest_began_weighs_nothing():
@@ -338,10 +346,10 @@ def test_a_model_that_stopped_before_the_youngest_began_weighs_nothing():
     youngest = performance(values)["m00"]["date"][400]
     assert table["reason"][3] == f"returns do not vary since {youngest:%Y-%m-%d}"
     assert table["weight"][3] == 0.0
-    assert taken(table)[0] == "max_sharpe"
+    assert outcome(table)[0] == "max_sharpe"
 
 
-def test_sessions_that_a_model_lacks_are_left_out_for_all():
+def test_sessions_missing_for_one_model_are_ignored_for_all():
     values = returns(700, 5)
     record = performance(values)
     record["m02"] = record["m02"].drop(index=range(100, 140))
@@ -353,12 +361,12 @@ def test_too_few_sessions_in_common_hold_the_previous_weights_or_weigh_equally()
     record = performance(returns(700, 2))
     record["m00"] = record["m00"].drop(index=range(0, 340))
     record["m01"] = record["m01"].drop(index=range(340, 680))
-    status = "infeasible: 20 sessions in common, needs 252; cap lifted to 0.5"
+    status = "infeasible: 20 sessions in common, needs 252; cap raised to 0.5"
     table = build(record)
-    assert taken(table) == ("equal_weight", status, "none")
+    assert outcome(table) == ("equal_weight", status, "none")
     assert (table["reason"] == "").all()
     table = build(record, previous=held(m00=0.5, m01=0.5))
-    assert taken(table) == ("previous_weights", status, "none")
+    assert outcome(table) == ("previous_weights", status, "none")
 
 
 def losing():
@@ -367,11 +375,11 @@ def losing():
     return values - values.mean(axis=0) - 1e-4 * np.arange(1, 7)
 
 
-def test_without_a_winner_the_previous_weights_are_held():
+def test_without_a_positive_mean_the_previous_weights_are_held():
     previous = held(m00=0.1, m01=0.2, m02=0.3, m03=0.4, m04=0.0, m05=0.0)
     table = build(performance(losing()), previous=previous)
     np.testing.assert_allclose(table["weight"], [0.1, 0.2, 0.3, 0.4, 0.0, 0.0], atol=1e-15)
-    assert taken(table) == (
+    assert outcome(table) == (
         "previous_weights",
         "infeasible: no mix has a positive mean",
         "none",
@@ -386,34 +394,34 @@ def test_held_weights_are_scaled_to_the_eligible_within_the_cap():
     np.testing.assert_allclose(table["weight"], [0.4, 0.0, 0.4, 0.1, 0.1, 0.0], atol=1e-15)
 
 
-def test_without_a_winner_or_previous_weights_the_variance_is_minimised():
+def test_without_a_positive_mean_or_previous_weights_the_variance_is_minimised():
     values = losing()
     expected = weigh("min_variance", values)
     for previous in (None, held(gone=1.0)):
         table = build(performance(values), previous=previous)
         np.testing.assert_array_equal(table["weight"], expected)
-        assert taken(table) == (
+        assert outcome(table) == (
             "min_variance",
             "infeasible: no mix has a positive mean",
             "clarabel",
         )
 
 
-def test_a_single_winner_that_the_cap_holds_down_is_not_enough():
+def test_a_single_positive_mean_limited_by_the_cap_is_not_enough():
     values = losing()
     values[:, 0] += 2e-4
     assert values[:, 0].mean() > 0
-    assert taken(build(performance(values)))[:2] == (
+    assert outcome(build(performance(values)))[:2] == (
         "min_variance",
         "infeasible: no mix has a positive mean",
     )
 
 
 def test_a_solver_that_fails_leads_to_inverse_volatility(monkeypatch):
-    monkeypatch.setattr(clarabel_solver, "GAP", -1.0)
+    monkeypatch.setattr(clarabel_solver, "GAP_TOLERANCE", -1.0)
     values = returns(700, 6)
     table = build(performance(values))
-    fallback, status, solver = taken(table)
+    fallback, status, solver = outcome(table)
     assert (fallback, solver) == ("inverse_vol", "none")
     assert status not in ("Solved", "")
     expected = weigh("inverse_vol", values)
@@ -421,11 +429,11 @@ def test_a_solver_that_fails_leads_to_inverse_volatility(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
-def test_returns_beyond_arithmetic_lead_to_equal_weights():
+def test_returns_that_overflow_lead_to_equal_weights():
     values = returns(700, 4)
     values[10, 1] = 1e200
     table = build(performance(values))
-    fallback, status, _ = taken(table)
+    fallback, status, _ = outcome(table)
     assert fallback == "equal_weight"
     assert status != "Solved"
     np.testing.assert_array_equal(table["weight"], 0.25)
@@ -434,13 +442,13 @@ def test_returns_beyond_arithmetic_lead_to_equal_weights():
 def test_duplicate_models_are_solved():
     values = returns(700, 3)[:, [0, 0, 1, 1, 2, 2]]
     table = build(performance(values))
-    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert outcome(table) == ("max_sharpe", "Solved", "clarabel")
 
 
 def test_fewer_observations_than_models_are_solved():
     parameters = AggregationParameters("max_sharpe", min_months=1, window_months=1, cap=0.2)
     table = build(performance(returns(21, 60)), parameters=parameters)
-    assert taken(table) == ("max_sharpe", "Solved", "clarabel")
+    assert outcome(table) == ("max_sharpe", "Solved", "clarabel")
     assert (table["reason"] == "").all()
 
 
@@ -449,16 +457,16 @@ def test_one_model_has_the_whole_book():
     assert weights_of(build(performance(-abs(returns(700, 1))))) == {"m00": 1.0}
 
 
-def test_a_cap_that_too_few_models_cannot_fill_gives_way():
+def test_a_cap_too_low_to_invest_fully_is_raised():
     table = build(performance(returns(700, 2)))
     assert weights_of(table) == {"m00": 0.5, "m01": 0.5}
-    assert taken(table) == ("max_sharpe", "Solved; cap lifted to 0.5", "clarabel")
+    assert outcome(table) == ("max_sharpe", "Solved; cap raised to 0.5", "clarabel")
 
 
 def test_a_month_of_the_window_without_sessions_is_fine():
     record = performance(returns(700, 6))
     gap = {name: f[f["date"].dt.strftime("%Y-%m") != "2022-09"] for name, f in record.items()}
-    assert taken(build(gap)) == ("max_sharpe", "Solved", "clarabel")
+    assert outcome(build(gap)) == ("max_sharpe", "Solved", "clarabel")
 
 
 def test_a_model_that_joins_starts_with_nothing_held():
@@ -467,7 +475,7 @@ def test_a_model_that_joins_starts_with_nothing_held():
     assert weights_of(table)["m05"] == 0.0
 
 
-def test_missing_previous_weights_are_an_error_that_names_the_remedy():
+def test_missing_previous_weights_are_an_error_that_names_the_command():
     record = performance(returns(700, 6))
     with pytest.raises(MissingMonthError, match=r"2023-12.*hawk backfill --from 2023-12-01"):
         build_weights(

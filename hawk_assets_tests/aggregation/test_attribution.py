@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from hawk_assets.aggregation.attribution import NETTING, attribute
-from hawk_assets.aggregation.combination import combine_insights, split_insights
+from hawk_assets.aggregation.combination import build_contributions, combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.schemas import ATTRIBUTION_SCHEMA, validate
@@ -22,7 +22,7 @@ PARAMETERS = AggregationParameters()
 
 
 def prices(sessions, seed=1, holes=0.05):
-    """Closes of all tickers, with holes, the first session excepted."""
+    """Closes of all tickers, with holes except on the first session."""
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, (len(sessions), len(TICKERS))), axis=0))
     close[1:][rng.random((len(sessions) - 1, len(TICKERS))) < holes] = np.nan
@@ -35,7 +35,7 @@ def prices(sessions, seed=1, holes=0.05):
 
 
 def steady_case(seed=0):
-    """Four months in which every model speaks of every ticker on every session."""
+    """Four months in which every model has an insight on every ticker and session."""
     rng = np.random.default_rng(seed)
     sessions = pd.bdate_range("2023-11-01", "2024-03-29")
     insights = {
@@ -47,14 +47,14 @@ def steady_case(seed=0):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_parts_add_up_to_the_book_with_a_residual_below_1e_15(seed):
+def test_the_contributions_add_up_to_the_book_within_1e_15(seed):
     weights, insights, sessions, wanted = random_case(seed)
     book, _ = combine_insights(weights, insights, sessions, wanted, PARAMETERS)
     total, exact = {}, {}
-    for parts in split_insights(weights, insights, sessions, wanted, PARAMETERS):
-        for i, date in enumerate(parts.sessions):
-            for k, ticker in enumerate(parts.tickers):
-                said = parts.weight[:, i, k][np.isfinite(parts.weight[:, i, k])]
+    for month in build_contributions(weights, insights, sessions, wanted, PARAMETERS):
+        for i, date in enumerate(month.sessions):
+            for k, ticker in enumerate(month.tickers):
+                said = month.weight[:, i, k][np.isfinite(month.weight[:, i, k])]
                 if len(said):
                     total[date, ticker] = sum(said)
                     exact[date, ticker] = float(np.sum(said, dtype=np.longdouble))
@@ -64,7 +64,7 @@ def test_the_parts_add_up_to_the_book_with_a_residual_below_1e_15(seed):
 
 
 @pytest.mark.parametrize("lag", [0, 1, 3])
-def test_each_line_equals_a_loop_over_sessions(lag):
+def test_each_row_equals_a_loop_over_sessions(lag):
     weights, insights, market_data, wanted = steady_case()
     found = attribute(weights, insights, market_data, wanted, lag, PARAMETERS)
     validate(ATTRIBUTION_SCHEMA, found, "attribution")
@@ -90,7 +90,7 @@ def test_each_line_equals_a_loop_over_sessions(lag):
 
 
 def test_every_column_adds_up_to_the_books_own():
-    """With netting, gross exposure too; the return is what the simulator earns without costs."""
+    """Gross exposure too, with netting; the return is that of the simulator without costs."""
     weights, insights, market_data, wanted = steady_case()
     found = attribute(weights, insights, market_data, wanted, 1, PARAMETERS)
     sessions = pd.DatetimeIndex(market_data["date"].unique())
@@ -108,7 +108,7 @@ def test_every_column_adds_up_to_the_books_own():
     assert earned.abs().min() > 1e-4
 
 
-def test_opposite_opinions_have_a_line_of_their_own_and_like_ones_none():
+def test_offsetting_models_have_a_netting_row_and_agreeing_models_have_none():
     sessions = pd.bdate_range("2023-12-01", "2024-01-31")
     both = share_table(months("2024-01-01"), up=0.5, down=0.5)
     flat = prices(sessions)
@@ -149,7 +149,7 @@ def test_months_one_by_one_equal_the_range_bit_for_bit():
     pd.testing.assert_frame_equal(pd.concat(alone, ignore_index=True), whole, check_exact=True)
 
 
-def test_the_first_month_of_all_earns_nothing_before_its_first_trade():
+def test_the_first_month_of_the_history_earns_nothing_before_its_first_trade():
     weights, insights, market_data, _ = steady_case()
     first = months("2023-12-01")
     later = {m: f[f["date"] >= first[0]] for m, f in insights.items()}

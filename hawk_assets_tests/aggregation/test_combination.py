@@ -26,7 +26,7 @@ def insight_table(rows):
 
 
 def random_case(seed=0):
-    """Three months in which tickers come and go and models fall silent for up to eight sessions."""
+    """Three months; tickers come and go and models have no insights for up to eight sessions."""
     rng = np.random.default_rng(seed)
     sessions = pd.bdate_range("2023-12-01", "2024-03-29")
     wanted = months("2024-01-01", 3)
@@ -118,7 +118,7 @@ def test_the_order_of_rows_and_models_changes_nothing():
     pd.testing.assert_frame_equal(found[1], expected[1], check_exact=True)
 
 
-def test_the_models_parts_add_up_to_the_book():
+def test_the_books_of_single_models_add_up_to_the_book():
     weights, insights, sessions, wanted = random_case()
     whole, _ = combine_insights(weights, insights, sessions, wanted, PARAMETERS)
     parts = []
@@ -146,8 +146,8 @@ SESSIONS = pd.bdate_range("2024-01-01", "2024-02-29")
 FEBRUARY = months("2024-02-01")
 
 
-def silent_after(day, full=("A",), fallen=("A", "B")):
-    """Model ``full`` speaks daily; model ``fallen`` until ``day`` only."""
+def stops_after(day, full=("A",), fallen=("A", "B")):
+    """Model ``full`` has insights daily, model ``fallen`` until ``day`` only."""
     return {
         "full": insight_table([(d, t, 0.5) for d in SESSIONS for t in full]),
         "fallen": insight_table([(d, t, 0.4) for d in SESSIONS if d <= day for t in fallen]),
@@ -159,9 +159,9 @@ def book_on(book, day):
     return dict(zip(rows["ticker"], rows["weight"], strict=True))
 
 
-def test_a_silent_model_is_held_for_three_sessions_and_is_cash_from_the_fourth():
+def test_a_model_without_insights_is_held_for_three_sessions_and_is_cash_from_the_fourth():
     weights = share_table(FEBRUARY, full=0.6, fallen=0.4)
-    insights = silent_after(pd.Timestamp("2024-02-07"))
+    insights = stops_after(pd.Timestamp("2024-02-07"))
     book, ages = combine_insights(weights, insights, SESSIONS, FEBRUARY, PARAMETERS)
     both = {"A": pytest.approx(0.6 * 0.5 + 0.4 * 0.4), "B": pytest.approx(0.4 * 0.4)}
     for day in ("2024-02-07", "2024-02-08", "2024-02-09", "2024-02-12"):
@@ -176,7 +176,7 @@ def test_a_silent_model_is_held_for_three_sessions_and_is_cash_from_the_fourth()
 
 def test_insights_are_held_across_the_turn_of_the_month():
     weights = share_table(FEBRUARY, full=0.6, fallen=0.4)
-    insights = silent_after(pd.Timestamp("2024-01-30"))
+    insights = stops_after(pd.Timestamp("2024-01-30"))
     book, ages = combine_insights(weights, insights, SESSIONS, FEBRUARY, PARAMETERS)
     assert book["date"].min() == pd.Timestamp("2024-02-01")
     assert "B" in book_on(book, "2024-02-01")
@@ -193,7 +193,7 @@ def test_a_held_insight_takes_the_weight_of_the_month_it_is_held_in():
             share_table(wanted[1:], full=0.7, fallen=0.3),
         ]
     )
-    insights = silent_after(pd.Timestamp("2024-01-31"))
+    insights = stops_after(pd.Timestamp("2024-01-31"))
     book, _ = combine_insights(weights, insights, SESSIONS, wanted, PARAMETERS)
     assert book_on(book, "2024-01-31")["B"] == pytest.approx(0.1 * 0.4)
     assert book_on(book, "2024-02-01")["B"] == pytest.approx(0.3 * 0.4)
@@ -232,7 +232,7 @@ def test_a_zero_insight_keeps_its_row_and_a_model_without_weight_has_none():
 
 
 def test_a_weighted_model_without_insights_is_cash_and_old():
-    insights = silent_after(SESSIONS[-1]) | {"none": pd.DataFrame()}
+    insights = stops_after(SESSIONS[-1]) | {"none": pd.DataFrame()}
     weights = share_table(FEBRUARY, full=0.2, none=0.3, gone=0.5)
     book, ages = combine_insights(weights, insights, SESSIONS, FEBRUARY, PARAMETERS)
     assert book["weight"].tolist() == [0.2 * 0.5] * 21
@@ -255,8 +255,8 @@ def test_sessions_without_any_contribution_have_no_rows_but_typed_columns():
     }
 
 
-def test_insights_on_a_day_that_is_no_session_play_no_part():
-    insights = silent_after(SESSIONS[-1])
+def test_insights_on_a_day_that_is_not_a_session_are_ignored():
+    insights = stops_after(SESSIONS[-1])
     expected, _ = combine_insights(
         share_table(FEBRUARY, full=1.0), insights, SESSIONS, FEBRUARY, PARAMETERS
     )
@@ -269,8 +269,8 @@ def test_insights_on_a_day_that_is_no_session_play_no_part():
     assert ages.empty
 
 
-def test_a_month_without_weights_is_an_error_that_names_the_remedy():
+def test_a_month_without_weights_is_an_error_that_names_the_command():
     weights = share_table(months("2024-01-01"), full=1.0)
-    insights = silent_after(SESSIONS[-1])
+    insights = stops_after(SESSIONS[-1])
     with pytest.raises(MissingMonthError, match=r"2024-02.*hawk backfill --from 2024-02-01"):
         combine_insights(weights, insights, SESSIONS, FEBRUARY, PARAMETERS)

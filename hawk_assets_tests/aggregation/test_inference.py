@@ -4,8 +4,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.sandwich_covariance import S_hac_simple
 
 from hawk_assets.aggregation.inference import (
-    Estimate,
-    holm,
+    SharpeEstimate,
+    adjust_p_values,
     long_run_covariance,
     sharpe_difference,
     sharpe_ratio,
@@ -22,7 +22,7 @@ def test_the_sharpe_ratio_is_annualised_from_daily_returns():
     assert sharpe_ratio(sample).value == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_error_of_independent_normal_returns_is_that_of_lo():
+def test_the_error_of_independent_normal_returns_equals_the_formula_of_lo():
     """Andrew Lo, The statistics of Sharpe ratios, 2002: sqrt((1 + SR^2 / 2) / T)."""
     sample = noise(200_000, mean=5e-3)
     daily = sample.mean() / sample.std()
@@ -38,7 +38,7 @@ def test_the_error_of_returns_that_trend_is_larger():
     assert grown == pytest.approx(np.sqrt(5), rel=0.15)
 
 
-def test_the_error_of_a_difference_is_that_of_memmel():
+def test_the_error_of_a_difference_equals_the_formula_of_memmel():
     """Christoph Memmel, Performance hypothesis testing with the Sharpe ratio, 2003, for normal
     returns: (2 - 2r + (a^2 + b^2 - 2 a b r^2) / 2) / T."""
     rng, n_obs, r = np.random.default_rng(0), 200_000, 0.7
@@ -51,7 +51,7 @@ def test_the_error_of_a_difference_is_that_of_memmel():
     assert found.standard_error == pytest.approx(np.sqrt(252 * variance), rel=0.03)
 
 
-def test_a_true_hypothesis_is_rejected_as_often_as_the_level_says():
+def test_a_true_hypothesis_is_rejected_as_often_as_its_level():
     rng, rejected = np.random.default_rng(1), 0
     for _ in range(1000):
         shared = rng.standard_t(5, 750)
@@ -74,12 +74,12 @@ def test_a_series_does_not_differ_from_itself():
 
 
 def test_a_p_value_is_of_the_normal_distribution_and_two_sided():
-    assert Estimate(1.959963984540054, 1.0).p_value == pytest.approx(0.05)
-    assert Estimate(-1.959963984540054, 1.0).p_value == pytest.approx(0.05)
+    assert SharpeEstimate(1.959963984540054, 1.0).p_value == pytest.approx(0.05)
+    assert SharpeEstimate(-1.959963984540054, 1.0).p_value == pytest.approx(0.05)
 
 
-def test_many_hypotheses_are_corrected_as_by_statsmodels():
+def test_p_values_are_adjusted_as_by_statsmodels():
     p_values = [0.01, 0.04, 0.03, 0.005, 0.9, 0.02]
     expected = multipletests(p_values, method="holm")[1]
-    np.testing.assert_allclose(holm(p_values), expected, rtol=1e-12)
-    assert holm([]) == []
+    np.testing.assert_allclose(adjust_p_values(p_values), expected, rtol=1e-12)
+    assert adjust_p_values([]) == []

@@ -10,7 +10,7 @@ import mosek
 import pytest
 
 from hawk_assets.aggregation import mosek_session
-from hawk_assets.aggregation.mosek_session import Session, session
+from hawk_assets.aggregation.mosek_session import MosekSession, get_session
 from hawk_assets.core.errors import SolverError
 from hawk_assets_tests.aggregation.servers import (
     LICENCE,
@@ -26,7 +26,7 @@ def optimise(task: Any) -> Any:
     return task.optimize()
 
 
-def refusal(where: Session, work: Callable[[Any], Any] = optimise) -> str:
+def refusal(where: MosekSession, work: Callable[[Any], Any] = optimise) -> str:
     with pytest.raises(SolverError) as caught:
         where.run(work)
     return str(caught.value)
@@ -82,7 +82,7 @@ def test_a_licence_that_is_not_one_is_refused_with_moseks_code_and_the_place_it_
     if value := state(tmp_path):
         monkeypatch.setenv(LICENCE, value)
     code, place = STATES[state]
-    said = refusal(Session())
+    said = refusal(MosekSession())
     assert said.startswith(f"{code}: ")
     assert place in said
     assert "\n" not in said
@@ -91,26 +91,26 @@ def test_a_licence_that_is_not_one_is_refused_with_moseks_code_and_the_place_it_
 def test_a_refusal_is_remembered_by_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = refusal(session())
+    first = refusal(get_session())
     monkeypatch.setenv(LICENCE, garbage(tmp_path))
-    assert refusal(session()) == first
-    assert "garbage" in refusal(Session())
+    assert refusal(get_session()) == first
+    assert "garbage" in refusal(MosekSession())
 
 
 def test_no_licence_is_looked_for_before_there_is_something_to_optimise() -> None:
     with silent_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
-        Session()
+        MosekSession()
         assert server.heard == []
 
 
 def test_a_token_server_that_never_answers_is_waited_for_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mosek_session, "ANSWER", 0.5)
+    monkeypatch.setattr(mosek_session, "CONNECT_TIMEOUT", 0.5)
     with silent_server() as server:
         monkeypatch.setenv(LICENCE, f"{server.port}@127.0.0.1")
-        asked = Session()
+        asked = MosekSession()
         assert refusal(asked) == "no answer within 0.5 s"
         assert len(server.heard) == 1
         assert refusal(asked) == "no answer within 0.5 s"
@@ -121,8 +121,8 @@ def test_a_token_server_that_never_answers_does_not_keep_the_process_from_ending
     """By itself MOSEK's library waits for 20 s, three times over."""
     code = (
         "from hawk_assets.aggregation import mosek_session as m\n"
-        "m.ANSWER = 0.5\n"
-        "try: m.session().run(lambda task: None)\n"
+        "m.CONNECT_TIMEOUT = 0.5\n"
+        "try: m.get_session().run(lambda task: None)\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     with silent_server() as server, pytest.MonkeyPatch.context() as patch:
@@ -138,18 +138,18 @@ def test_a_licence_that_is_lost_on_the_way_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was there when the process began; for a later solve it is not."""
-    monkeypatch.setattr(Session, "_open", lambda self: setattr(self, "_env", mosek.Env()))
-    lost = Session()
+    monkeypatch.setattr(MosekSession, "_open", lambda self: setattr(self, "_env", mosek.Env()))
+    lost = MosekSession()
     for _ in range(2):
         assert refusal(lost).startswith("err_missing_license_file (1008): ")
     assert lost.run(lambda task: task.getnumvar()) == 0
 
 
 def test_an_optimisation_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "_open", lambda self: None)
-    monkeypatch.setattr(mosek_session, "RESULT", 0.5)
+    monkeypatch.setattr(MosekSession, "_open", lambda self: None)
+    monkeypatch.setattr(mosek_session, "SOLVE_TIMEOUT", 0.5)
     with silent_server() as server:
-        remote = Session(f"http://127.0.0.1:{server.port}")
+        remote = MosekSession(f"http://127.0.0.1:{server.port}")
         for _ in range(2):
             assert refusal(remote) == "no answer within 0.5 s"
         assert len(server.heard) == 1
@@ -157,7 +157,7 @@ def test_an_optimisation_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyP
 
 def test_an_optserver_is_asked_without_any_licence() -> None:
     with refusing_optserver() as server:
-        said = refusal(Session(f"http://127.0.0.1:{server.port}"))
+        said = refusal(MosekSession(f"http://127.0.0.1:{server.port}"))
     assert said.startswith("err_server_status (8002): ")
     assert "503" in said
     assert len(said) < 250
@@ -167,7 +167,7 @@ def test_an_optserver_is_asked_without_any_licence() -> None:
 def test_an_optserver_is_sent_the_task_that_was_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, "_open", lambda self: None)
+    monkeypatch.setattr(MosekSession, "_open", lambda self: None)
 
     def named(task: Any) -> None:
         task.puttaskname("min_variance")
@@ -175,7 +175,7 @@ def test_an_optserver_is_sent_the_task_that_was_built(
         task.optimize()
 
     with refusing_optserver() as server:
-        refusal(Session(f"http://127.0.0.1:{server.port}"), named)
+        refusal(MosekSession(f"http://127.0.0.1:{server.port}"), named)
     file = tmp_path / "sent.task.zst"
     file.write_bytes(server.heard[0])
     with mosek.Task() as task:
@@ -184,23 +184,23 @@ def test_an_optserver_is_sent_the_task_that_was_built(
 
 
 def test_an_optserver_that_is_not_there_is_refused() -> None:
-    said = refusal(Session(f"http://127.0.0.1:{closed_port()}"))
+    said = refusal(MosekSession(f"http://127.0.0.1:{closed_port()}"))
     assert said.startswith("err_server_address (8004): ")
 
 
 def test_an_optserver_that_never_answers_is_waited_for_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mosek_session, "ANSWER", 0.5)
+    monkeypatch.setattr(mosek_session, "CONNECT_TIMEOUT", 0.5)
     with silent_server() as server:
-        remote = Session(f"http://127.0.0.1:{server.port}")
+        remote = MosekSession(f"http://127.0.0.1:{server.port}")
         for _ in range(2):
             assert refusal(remote) == "no answer within 0.5 s"
         assert len(server.heard) == 1
 
 
 def test_an_error_that_is_not_moseks_comes_through() -> None:
-    opened = Session()
+    opened = MosekSession()
     opened._refusal = ""
     with pytest.raises(ZeroDivisionError):
         opened.run(lambda task: 1 / 0)

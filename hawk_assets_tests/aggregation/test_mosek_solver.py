@@ -16,21 +16,22 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver, mosek_solver
-from hawk_assets.aggregation.conic import ConicProblem, Solution, kkt_residual, names
-from hawk_assets.aggregation.mosek_session import session
+from hawk_assets.aggregation.conic import ConicProgram, Solution, list_names
+from hawk_assets.aggregation.kkt import kkt_residual
+from hawk_assets.aggregation.mosek_session import get_session
 from hawk_assets.core.errors import SolverError
-from hawk_assets.core.model import Array
-from hawk_assets_tests.aggregation.problems import LIMITED, MIXED, PROBLEMS
+from hawk_assets.core.types import Array
+from hawk_assets_tests.aggregation.conic_programs import CONIC_PROGRAMS, LIMITED_PROGRAMS, MIXED
 
 INTERIOR = mosek.soltype.itr
-EVERY = PROBLEMS | LIMITED
-each_problem = pytest.mark.parametrize("problem", EVERY.values(), ids=list(EVERY))
+EVERY = CONIC_PROGRAMS | LIMITED_PROGRAMS
+each_problem = pytest.mark.parametrize("program", EVERY.values(), ids=list(EVERY))
 
 
 @contextmanager
-def built(problem: ConicProblem) -> Iterator[Any]:
+def built(program: ConicProgram) -> Iterator[Any]:
     with mosek.Task() as task:
-        mosek_solver.build(problem, task)
+        mosek_solver.build_task(program, task)
         yield task
 
 
@@ -42,7 +43,7 @@ def reread(task: Any, file: Path) -> Iterator[Any]:
         yield other
 
 
-def statement(task: Any) -> ConicProblem:
+def statement(task: Any) -> ConicProgram:
     """What a Task says, by its getters.
 
     :raises ValueError: it says something that is no such statement
@@ -69,7 +70,7 @@ def statement(task: Any) -> ConicProblem:
         if cost[-1] <= 0 or rows[:, -1].any() or curvature[-1].any():
             raise ValueError("the last variable is not the bound of the quadratic term")
         curvature, cost, rows = cost[-1] * curvature[:-1, :-1], cost[:-1], rows[:, :-1]
-    return ConicProblem(
+    return ConicProgram(
         task.gettaskname(),
         curvature,
         cost,
@@ -109,12 +110,12 @@ def _cone(task: Any) -> tuple[Array, Array]:
     return factors, np.array(task.getafegslice(0, task.getnumafe()))
 
 
-def equal(found: ConicProblem, stated: ConicProblem, tolerance: float) -> bool:
+def equal(found: ConicProgram, stated: ConicProgram, tolerance: float) -> bool:
     """Every number and name the same; P within a tolerance, for it went through a root."""
     return (
         (found.name, found.cones) == (stated.name, stated.cones)
-        and names(found.variables) == names(stated.variables)
-        and names(found.rows) == names(stated.rows)
+        and list_names(found.variables) == list_names(stated.variables)
+        and list_names(found.rows) == list_names(stated.rows)
         and all(np.array_equal(getattr(found, part), getattr(stated, part)) for part in "qAb")
         and found.P.shape == stated.P.shape
         and np.allclose(found.P, stated.P, rtol=0, atol=tolerance * np.abs(stated.P).max())
@@ -168,41 +169,41 @@ def certificate(task: Any, solution: Solution) -> float:
 @each_problem
 @pytest.mark.parametrize("format", ["jtask", "ptf"])
 def test_a_task_written_and_read_says_what_was_stated(
-    problem: ConicProblem, format: str, tmp_path: Path
+    program: ConicProgram, format: str, tmp_path: Path
 ) -> None:
-    with built(problem) as task, reread(task, tmp_path / f"task.{format}") as other:
-        assert equal(statement(task), problem, 1e-14)
+    with built(program) as task, reread(task, tmp_path / f"task.{format}") as other:
+        assert equal(statement(task), program, 1e-14)
         assert equal(statement(other), statement(task), 0.0)
 
 
 @each_problem
-def test_mosek_finds_clarabels_solution_optimal(problem: ConicProblem) -> None:
-    solution = clarabel_solver.solve(problem)
+def test_mosek_finds_clarabels_solution_optimal(program: ConicProgram) -> None:
+    solution = clarabel_solver.solve(program)
     assert solution.status == "Solved"
-    with built(problem) as task:
+    with built(program) as task:
         assert certificate(task, solution) < 1e-7
 
 
 @each_problem
-def test_a_solution_is_read_in_the_terms_of_the_statement(problem: ConicProblem) -> None:
-    given = clarabel_solver.solve(problem)
-    with built(problem) as task:
+def test_a_solution_is_read_in_the_terms_of_the_statement(program: ConicProgram) -> None:
+    given = clarabel_solver.solve(program)
+    with built(program) as task:
         load(task, given)
-        found = mosek_solver.solution_of(problem, task)
+        found = mosek_solver.read_solution(program, task)
     np.testing.assert_array_equal(found.x, given.x)
     np.testing.assert_array_equal(found.dual, given.dual)
     assert found.objective == pytest.approx(given.objective, rel=1e-9, abs=1e-12)
-    assert kkt_residual(problem, found) < 1e-6
+    assert kkt_residual(program, found) < 1e-6
     assert (found.solver, found.status) == ("mosek", "solsta.unknown, prosta.unknown")
 
 
 @each_problem
 def test_the_task_that_was_read_has_the_solution_of_the_statement(
-    problem: ConicProblem, tmp_path: Path
+    program: ConicProgram, tmp_path: Path
 ) -> None:
-    with built(problem) as task, reread(task, tmp_path / "task.ptf") as other:
+    with built(program) as task, reread(task, tmp_path / "task.ptf") as other:
         found = clarabel_solver.solve(statement(other))
-    expected = clarabel_solver.solve(problem)
+    expected = clarabel_solver.solve(program)
     np.testing.assert_allclose(found.x, expected.x, rtol=0, atol=1e-6)
     assert found.objective == pytest.approx(expected.objective, rel=1e-9, abs=1e-12)
 
@@ -258,9 +259,9 @@ BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
 }
 
 
-def stated_as(task: Any, problem: ConicProblem) -> bool:
+def stated_as(task: Any, program: ConicProgram) -> bool:
     try:
-        return equal(statement(task), problem, 1e-14)
+        return equal(statement(task), program, 1e-14)
     except ValueError:
         return False
 
@@ -290,7 +291,7 @@ def test_a_builder_that_gets_a_name_wrong_is_caught(spoil: Callable[[Any], objec
 
 
 def test_a_readable_file_reads_like_the_problem(tmp_path: Path) -> None:
-    with built(LIMITED["limited-max_sharpe_net"]) as task:
+    with built(LIMITED_PROGRAMS["limited-max_sharpe_net"]) as task:
         task.writedata(str(tmp_path / "task.ptf"))
     text = " ".join((tmp_path / "task.ptf").read_text().replace("'", "").split())
     assert "cap[m03] [-inf;0] + weight[m03] - 0.25 scale" in text
@@ -298,7 +299,7 @@ def test_a_readable_file_reads_like_the_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", STATED_WRONGLY.values(), ids=list(STATED_WRONGLY))
-def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicProblem) -> None:
+def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicProgram) -> None:
     with built(wrong) as task:
         assert_caught(task)
 
@@ -328,25 +329,25 @@ def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
     with built(MIXED) as task:
         assert task.getintparam(mosek.iparam.num_threads) == 1
         for gap in (mosek.dparam.intpnt_co_tol_rel_gap, mosek.dparam.intpnt_tol_rel_gap):
-            assert task.getdouparam(gap) == clarabel_solver.GAP
+            assert task.getdouparam(gap) == clarabel_solver.GAP_TOLERANCE
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_arrays_are_such_as_mosek_takes_without_a_copy() -> None:
-    for problem in EVERY.values():
-        with built(problem):
+    for program in EVERY.values():
+        with built(program):
             pass
 
 
 @pytest.mark.parametrize("solution", mosek.solsta.values, ids=str)
-@pytest.mark.parametrize("problem", mosek.prosta.values, ids=str)
-def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, problem: Any) -> None:
-    best = solution == mosek.solsta.optimal and problem == mosek.prosta.prim_and_dual_feas
-    assert (mosek_solver.status_of(solution, problem) == "Solved") == best
+@pytest.mark.parametrize("program", mosek.prosta.values, ids=str)
+def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, program: Any) -> None:
+    best = solution == mosek.solsta.optimal and program == mosek.prosta.prim_and_dual_feas
+    assert (mosek_solver.translate_status(solution, program) == "Solved") == best
 
 
 @pytest.mark.parametrize(
-    ("solution", "problem", "word"),
+    ("solution", "program", "word"),
     [
         ("prim_infeas_cer", "prim_infeas", "PrimalInfeasible"),
         ("dual_infeas_cer", "dual_infeas", "DualInfeasible"),
@@ -356,9 +357,11 @@ def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, problem:
     ],
 )
 def test_certificates_have_clarabels_words_and_all_else_moseks(
-    solution: str, problem: str, word: str
+    solution: str, program: str, word: str
 ) -> None:
-    found = mosek_solver.status_of(getattr(mosek.solsta, solution), getattr(mosek.prosta, problem))
+    found = mosek_solver.translate_status(
+        getattr(mosek.solsta, solution), getattr(mosek.prosta, program)
+    )
     assert found == word
 
 
@@ -368,7 +371,7 @@ def test_data_that_is_not_finite_is_a_status(part: str, value: float) -> None:
     spoilt = getattr(MIXED, part).copy()
     spoilt.flat[0] = value
     with mosek.Task() as task:
-        found = mosek_solver.optimise(replace(MIXED, **{part: spoilt}), task)
+        found = mosek_solver.optimise_task(replace(MIXED, **{part: spoilt}), task)
     assert found.status
     assert found.status != "Solved"
     assert found.solver == "mosek"
@@ -378,23 +381,23 @@ def test_data_that_is_not_finite_is_a_status(part: str, value: float) -> None:
 @pytest.fixture
 def licensed() -> None:
     try:
-        session().run(lambda task: None)
+        get_session().run(lambda task: None)
     except SolverError as error:
         pytest.skip(f"MOSEK cannot be used here: {error}")
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", CONIC_PROGRAMS)
 def test_with_a_licence_mosek_and_clarabel_agree(name: str, licensed: None) -> None:
-    problem = PROBLEMS[name]
-    found, expected = mosek_solver.solve(problem), clarabel_solver.solve(problem)
+    program = CONIC_PROGRAMS[name]
+    found, expected = mosek_solver.solve(program), clarabel_solver.solve(program)
     assert (found.status, found.solver) == ("Solved", "mosek")
-    assert kkt_residual(problem, found) < 1e-6
+    assert kkt_residual(program, found) < 1e-6
     assert found.objective == pytest.approx(expected.objective, rel=1e-6, abs=1e-9)
     if "singular" not in name:
         np.testing.assert_allclose(found.x, expected.x, rtol=1e-4, atol=1e-4)
 
 
 def test_with_a_licence_mosek_and_clarabel_agree_that_nothing_is_feasible(licensed: None) -> None:
-    problem = replace(MIXED, b=np.where(np.arange(M) > N, 0.05, MIXED.b))
+    program = replace(MIXED, b=np.where(np.arange(M) > N, 0.05, MIXED.b))
     for solve in (mosek_solver.solve, clarabel_solver.solve):
-        assert solve(problem).status == "PrimalInfeasible"
+        assert solve(program).status == "PrimalInfeasible"

@@ -43,7 +43,7 @@ def test_an_unknown_objective_is_answered_with_the_menu():
     assert all(name in str(error.value) for name in OBJECTIVES)
 
 
-def test_families_that_cannot_fill_the_book_are_an_error_that_says_what_could():
+def test_a_family_cap_too_low_for_the_families_is_an_error_with_the_smallest_possible():
     parameters = AggregationParameters(family_cap=0.3)
     parameters.check_families(["a", "b", "c", "d"])
     parameters.check_families([])

@@ -1,8 +1,8 @@
-"""skfolio, an independent implementation over cvxpy, as the oracle of the menu.
+"""The objectives against skfolio, an independent implementation on top of cvxpy.
 
-Its means and covariances are handed to us, so that only the optimisation is compared. Its ratio and
-risk are asked for in standard deviations: in variances its own answers are 1e-4 off. Where its
-weights are rougher than ours, the objectives are compared: ours is never worse.
+Both use the same means and covariances, so that only the optimisation is compared. skfolio is asked
+for standard deviations: for variances its own solutions are 1e-4 off. Where its weights are less
+exact than ours, the values of the objective are compared: ours is never worse.
 """
 
 import numpy as np
@@ -20,7 +20,12 @@ from skfolio.optimization import (
 from skfolio.prior import EmpiricalPrior
 
 from hawk_assets.aggregation.estimation import estimate
-from hawk_assets_tests.aggregation.samples import answer, check, returns, task
+from hawk_assets_tests.aggregation.samples import (
+    build_problem,
+    check_limits,
+    optimise,
+    returns,
+)
 
 TIGHT = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
 SHRUNK = EmpiricalPrior(covariance_estimator=LedoitWolf())
@@ -28,8 +33,8 @@ CASES = [(6, 0.4), (20, 0.2), (20, 1.0)]
 
 
 def ours(objective, sample, cap=1.0, **limits):
-    asked = task(estimate(sample), cap, **limits)
-    return check(answer(objective, asked).weights, asked)
+    problem = build_problem(estimate(sample), cap, **limits)
+    return check_limits(optimise(objective, problem).weights, problem)
 
 
 def theirs(sample, cap, **settings):
@@ -119,10 +124,10 @@ def test_utility_of_a_mean_that_is_not_shrunk():
     assert utility(found) >= utility(model.weights_) - 1e-12
 
 
-def test_the_cost_of_turnover_is_inside_the_ratio():
+def test_max_sharpe_net():
     sample, held = returns(504, 12), np.full(12, 1 / 12)
-    asked = task(estimate(sample), 0.4, held=held, cost_bps=5.0)
-    found = check(answer("max_sharpe_net", asked).weights, asked)
+    problem = build_problem(estimate(sample), 0.4, held=held, cost_bps=5.0)
+    found = check_limits(optimise("max_sharpe_net", problem).weights, problem)
     cost = 5.0e-4 / 21
     shrunk = ShrunkMu(
         covariance_estimator=LedoitWolf(),
@@ -143,7 +148,7 @@ def test_the_cost_of_turnover_is_inside_the_ratio():
         .weights_
     )
     ratios = [
-        (w @ asked.estimates.shrunk_mean - cost * np.abs(w - held).sum()) / deviation(w, sample)
+        (w @ problem.estimates.shrunk_mean - cost * np.abs(w - held).sum()) / deviation(w, sample)
         for w in (found, expected)
     ]
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -151,7 +156,7 @@ def test_the_cost_of_turnover_is_inside_the_ratio():
     assert ratios[0] >= ratios[1] - 1e-9
 
 
-def test_families_are_capped_as_its_groups_are():
+def test_family_caps_equal_its_group_constraints():
     sample = returns(504, 8)
     sample[:, :3] += 4e-4
     families = ["ema", "ema", "ema", "rsi", "rsi", "sma", "macd", "hurst"]
@@ -168,7 +173,7 @@ def test_families_are_capped_as_its_groups_are():
     np.testing.assert_allclose(found, model.fit(sample).weights_, atol=1e-4)
 
 
-def test_shorts_are_limited_as_its_budgets_are():
+def test_shorts_equal_its_short_budget():
     sample = returns(504, 8)
     found = ours("max_sharpe", sample, 1.0, gross=1.2)
     model = MeanRisk(

@@ -1,4 +1,4 @@
-"""Which backend solves, and what is said when it is not the one that was asked for."""
+"""Which backend solves, and what is reported when it is not the one in the settings."""
 
 import subprocess
 import sys
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import clarabel_solver
-from hawk_assets.aggregation.mosek_session import Session
+from hawk_assets.aggregation.mosek_session import MosekSession
 from hawk_assets.aggregation.solvers import Solver, SolverSettings
 from hawk_assets.core.errors import SettingsError, SolverError
-from hawk_assets_tests.aggregation.problems import PROBLEMS
+from hawk_assets_tests.aggregation.conic_programs import CONIC_PROGRAMS
 from hawk_assets_tests.aggregation.servers import (
     LICENCE,
     closed_port,
@@ -20,7 +20,7 @@ from hawk_assets_tests.aggregation.servers import (
     silent_server,
 )
 
-PROBLEM, OTHER = PROBLEMS["max_sharpe-10-0"], PROBLEMS["min_variance-10-0"]
+PROBLEM, OTHER = CONIC_PROGRAMS["max_sharpe-10-0"], CONIC_PROGRAMS["min_variance-10-0"]
 pytestmark = pytest.mark.usefixtures("unlicensed")
 
 
@@ -38,7 +38,7 @@ def assert_clarabels(solver: Solver) -> None:
     np.testing.assert_array_equal(found.x, expected.x)
 
 
-def test_no_solver_is_loaded_before_there_is_something_to_solve() -> None:
+def test_no_solver_is_imported_before_the_first_program() -> None:
     code = (
         "import sys\n"
         "from hawk_assets.aggregation import solvers\n"
@@ -49,20 +49,20 @@ def test_no_solver_is_loaded_before_there_is_something_to_solve() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_clarabel_is_taken_without_asking_for_a_licence() -> None:
+def test_clarabel_never_requests_a_licence() -> None:
     with silent_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
         solver = Solver(SolverSettings("clarabel", f"{server.port}@127.0.0.1"))
         assert_clarabels(solver)
         assert server.heard == []
-    assert solver.fallbacks == []
+    assert solver.mosek_failures == []
 
 
-def test_without_a_licence_clarabel_stands_in_and_says_why_once() -> None:
+def test_without_a_licence_clarabel_replaces_mosek_and_records_why_once() -> None:
     solver = Solver(SolverSettings())
     assert_clarabels(solver)
     assert solver(OTHER).solver == "clarabel"
-    (why,) = solver.fallbacks
+    (why,) = solver.mosek_failures
     assert why.startswith("MOSEK cannot be used: err_missing_license_file (1008): ")
     assert why.endswith("(licence: none, MOSEKLM_LICENSE_FILE is not set)")
 
@@ -70,12 +70,12 @@ def test_without_a_licence_clarabel_stands_in_and_says_why_once() -> None:
 def test_a_corrupted_licence_file_is_recorded(corrupted: str) -> None:
     solver = Solver(SolverSettings(licence=corrupted))
     assert_clarabels(solver)
-    (why,) = solver.fallbacks
+    (why,) = solver.mosek_failures
     assert why.startswith("MOSEK cannot be used: err_flexlm (1014): ")
     assert why.endswith(f"(licence: {corrupted})")
 
 
-def test_mosek_without_a_licence_is_an_error_that_names_the_way_out() -> None:
+def test_mosek_without_a_licence_is_an_error_that_names_the_settings() -> None:
     with pytest.raises(SolverError) as caught:
         Solver(SolverSettings("mosek"))(PROBLEM)
     said = str(caught.value)
@@ -88,31 +88,31 @@ def test_mosek_with_a_corrupted_licence_is_an_error_that_names_the_file(corrupte
         Solver(SolverSettings("mosek", corrupted))(PROBLEM)
 
 
-def test_an_optserver_is_asked_before_clarabel_stands_in() -> None:
+def test_an_optserver_is_called_before_clarabel_replaces_it() -> None:
     with refusing_optserver() as server:
         address = f"http://127.0.0.1:{server.port}"
         solver = Solver(SolverSettings(server=address))
         assert_clarabels(solver)
         assert len(server.heard) == 1
-    (why,) = solver.fallbacks
+    (why,) = solver.mosek_failures
     assert "err_server_status (8002)" in why
     assert f"HAWK_OPTSERVER={address}" in why
 
 
-def test_mosek_through_an_optserver_that_is_not_there_is_an_error_that_names_it() -> None:
+def test_mosek_with_an_unreachable_optserver_is_an_error_that_names_it() -> None:
     address = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(SolverError, match=rf"\(8004\).*HAWK_OPTSERVER={address}: is it running"):
         Solver(SolverSettings("mosek", server=address))(PROBLEM)
 
 
-def test_a_token_that_is_gone_costs_one_solve_and_is_recorded(
+def test_a_lost_token_fails_one_solve_and_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The licence was there when the process began; for these solves it is not."""
-    monkeypatch.setattr(Session, "_open", lambda self: setattr(self, "_env", mosek.Env()))
+    """The licence exists when the process starts and is gone for these solves."""
+    monkeypatch.setattr(MosekSession, "_open", lambda self: setattr(self, "_env", mosek.Env()))
     solver = Solver(SolverSettings(licence="27000@tokens"))
     assert_clarabels(solver)
-    assert "err_missing_license_file (1008)" in solver.fallbacks[0]
+    assert "err_missing_license_file (1008)" in solver.mosek_failures[0]
     with pytest.raises(SolverError, match=r"HAWK_SOLVER=mosek.*\(1008\)"):
         Solver(SolverSettings("mosek", "27000@tokens"))(PROBLEM)
 
@@ -127,11 +127,11 @@ def test_an_unknown_solver_is_refused_with_the_known_ones(name: str) -> None:
     "address",
     ["host:30080", "http://host", "http://:30080", "https://host:30080", "http://host:x", "host"],
 )
-def test_what_is_no_address_of_an_optserver_is_refused(address: str) -> None:
+def test_an_invalid_address_of_an_optserver_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match=rf"HAWK_OPTSERVER='{address}'.*http://host:30080"):
         SolverSettings(server=address)
 
 
 def test_an_address_of_an_optserver_is_accepted() -> None:
     address = "http://solver.internal:30080"
-    assert address in SolverSettings(server=address).access
+    assert address in SolverSettings(server=address).mosek_access

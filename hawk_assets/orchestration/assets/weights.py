@@ -95,7 +95,7 @@ def _weights(
 
 def _record_fallbacks(run: Stage, weights: pd.DataFrame, solver: Solver) -> None:
     """On each month that Clarabel has solved in MOSEK's place why, and a verdict on it."""
-    why = "; ".join(solver.fallbacks)
+    why = "; ".join(solver.mosek_failures)
     months = weights.loc[weights["solver"] == "clarabel", "month"].unique() if why else []
     key = dg.AssetKey(WEIGHTS)
     attach(run.context, key, {pd.Timestamp(month): {"solver_fallback": why} for month in months})

@@ -1,16 +1,16 @@
-"""What an objective is asked: these estimates, within these limits, coming from those weights."""
+"""The input of an objective: estimates, limits and the weights held before."""
 
 from dataclasses import dataclass
 
 from hawk_assets.aggregation.estimation import Estimates
 from hawk_assets.aggregation.limits import Limits
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.core.model import Array
+from hawk_assets.core.types import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """The mix of ``n_models`` for one month.
+class AllocationProblem:
+    """Find the weights of ``n_models`` models for one month.
 
     :param held: the previous weights, scaled to these models and within the limits; None where
         there are none
@@ -24,4 +24,4 @@ class Task:
 
 
 class InfeasibleError(Exception):
-    """No mix has what the objective asks for; seen by ``optimise`` only."""
+    """No weights meet what the objective requires; caught in ``objectives``."""

@@ -9,45 +9,45 @@ import numpy as np
 import pytest
 
 from hawk_assets.aggregation import mosek_solver
-from hawk_assets.aggregation.conic import ConicProblem, names
+from hawk_assets.aggregation.conic import ConicProgram, list_names
 from hawk_assets.aggregation.estimation import estimate
-from hawk_assets.aggregation.limits import limits_of
+from hawk_assets.aggregation.limits import build_limits
 from hawk_assets.aggregation.objectives import PROGRAMS
-from hawk_assets.aggregation.task import Task
+from hawk_assets.aggregation.problem import AllocationProblem
 from hawk_assets.models import discover
-from hawk_assets_tests.aggregation.problems import limited, window
+from hawk_assets_tests.aggregation.conic_programs import limited_problem, sample_window
 
 RATIOS = ("max_sharpe", "max_sharpe_net")
 Row = tuple[dict[str, float], float]
 """Coefficients by variable, those that are not 0, and the bound."""
 
 ASKED = {
-    "caps": limited(family_cap=1.0, turnover=1.0, gross=1.0),
-    "families": limited(turnover=1.0, gross=1.0),
-    "turnover": limited(family_cap=1.0, gross=1.0),
-    "shorts": limited(family_cap=1.0, turnover=1.0),
-    "all": limited(),
-    "nothing held": replace(limited(), held=None),
+    "caps": limited_problem(family_cap=1.0, turnover=1.0, gross=1.0),
+    "families": limited_problem(turnover=1.0, gross=1.0),
+    "turnover": limited_problem(family_cap=1.0, gross=1.0),
+    "shorts": limited_problem(family_cap=1.0, turnover=1.0),
+    "all": limited_problem(),
+    "nothing held": replace(limited_problem(), held=None),
 }
 each_statement = pytest.mark.parametrize(
-    ("objective", "asked"),
-    [(objective, asked) for objective in PROGRAMS for asked in ASKED.values()],
+    ("objective", "problem"),
+    [(objective, problem) for objective in PROGRAMS for problem in ASKED.values()],
     ids=[f"{objective}, {limits}" for objective in PROGRAMS for limits in ASKED],
 )
 
 
-def told(problem: ConicProblem) -> dict[str, Row]:
-    """The rows of a problem by their names."""
-    variables = names(problem.variables)
+def told(program: ConicProgram) -> dict[str, Row]:
+    """The rows of a program by their names."""
+    variables = list_names(program.variables)
     return {
         name: ({variables[j]: float(row[j]) for j in np.flatnonzero(row)}, float(bound))
-        for name, row, bound in zip(names(problem.rows), problem.A, problem.b, strict=True)
+        for name, row, bound in zip(list_names(program.rows), program.A, program.b, strict=True)
     }
 
 
-def expected(objective: str, asked: Task) -> dict[str, Row]:
+def expected(objective: str, problem: AllocationProblem) -> dict[str, Row]:
     """What the names promise, by the names of models and families."""
-    limits, held, estimates = asked.limits, asked.held, asked.estimates
+    limits, held, estimates = problem.limits, problem.held, problem.estimates
     models = [f"m{j:02d}" for j in range(8)]
     groups = {"ema": models[:3], "rsi": models[3:5]}
     priced = objective == "max_sharpe_net"
@@ -83,7 +83,7 @@ def expected(objective: str, asked: Task) -> dict[str, Row]:
         mean = estimates.shrunk_mean if priced else estimates.mean
         size = np.abs(mean).max()
         net = {f"weight[{m}]": -mean[j] / size for j, m in enumerate(models)}
-        cost = asked.parameters.cost_bps * 1e-4 / 21 if priced else 0.0
+        cost = problem.parameters.cost_bps * 1e-4 / 21 if priced else 0.0
         net |= {f"sold[{m}]": 2.0 * cost / size for m in sold if priced}
         rows["net_mean"] = (net, -1.0)
     if objective == "min_cvar":
@@ -104,51 +104,53 @@ def agree(found: dict[str, Row], promised: dict[str, Row]) -> bool:
 
 
 @each_statement
-def test_every_row_says_what_its_name_promises(objective: str, asked: Task) -> None:
-    problem = PROGRAMS[objective](asked)
-    promised = expected(objective, asked)
-    assert agree(told(problem), promised)
-    assert len(problem.b) == len(promised)
+def test_every_row_says_what_its_name_promises(objective: str, problem: AllocationProblem) -> None:
+    program = PROGRAMS[objective](problem)
+    promised = expected(objective, problem)
+    assert agree(told(program), promised)
+    assert len(program.b) == len(promised)
 
 
 @each_statement
-def test_no_two_variables_and_no_two_rows_have_one_name(objective: str, asked: Task) -> None:
-    problem = PROGRAMS[objective](asked)
-    for blocks, size in ((problem.variables, len(problem.q)), (problem.rows, len(problem.b))):
-        assert len(set(names(blocks))) == len(names(blocks)) == size
+def test_no_two_variables_and_no_two_rows_have_one_name(
+    objective: str, problem: AllocationProblem
+) -> None:
+    program = PROGRAMS[objective](problem)
+    for blocks, size in ((program.variables, len(program.q)), (program.rows, len(program.b))):
+        assert len(set(list_names(blocks))) == len(list_names(blocks)) == size
 
 
 @pytest.mark.parametrize("objective", PROGRAMS)
 def test_names_exchanged_are_noticed(objective: str) -> None:
     """Any two neighbours, of variables and of rows."""
-    asked = limited(n_obs=20)
-    problem, promised = PROGRAMS[objective](asked), expected(objective, asked)
+    problem = limited_problem(n_obs=20)
+    program, promised = PROGRAMS[objective](problem), expected(objective, problem)
     for what in ("variables", "rows"):
-        right = names(getattr(problem, what))
+        right = list_names(getattr(program, what))
         for j, (one, other) in enumerate(pairwise(right)):
             wrong = [*right[:j], other, one, *right[j + 2 :]]
             blocks = tuple((name, None) for name in wrong)
-            assert not agree(told(replace(problem, **{what: blocks})), promised), (one, other)
+            assert not agree(told(replace(program, **{what: blocks})), promised), (one, other)
 
 
 @pytest.mark.parametrize("format", ["jtask", "ptf"])
 def test_the_names_of_all_registered_models_survive_a_file(format: str, tmp_path: Path) -> None:
     models = discover()
     families = {name: model.family for name, model in models.items()}
-    few = limited(turnover=0.1, gross=1.5, cap=0.2, family_cap=0.2)
-    asked = replace(
+    few = limited_problem(turnover=0.1, gross=1.5, cap=0.2, family_cap=0.2)
+    problem = replace(
         few,
-        estimates=estimate(window(len(models), 0)),
-        limits=limits_of(families, few.parameters),
+        estimates=estimate(sample_window(len(models), 0)),
+        limits=build_limits(families, few.parameters),
         held=np.full(len(models), 1 / len(models)),
     )
-    problem, file = PROGRAMS["max_sharpe_net"](asked), str(tmp_path / f"task.{format}")
+    program, file = PROGRAMS["max_sharpe_net"](problem), str(tmp_path / f"task.{format}")
     with mosek.Task() as task, mosek.Task() as other:
-        mosek_solver.build(problem, task)
+        mosek_solver.build_task(program, task)
         task.writedata(file)
         other.readdata(file)
-        variables = [other.getvarname(j) for j in range(len(problem.q))]
-        rows = [other.getconname(i) for i in range(len(problem.b))]
-    assert variables == names(problem.variables)
-    assert rows == names(problem.rows)
+        variables = [other.getvarname(j) for j in range(len(program.q))]
+        rows = [other.getconname(i) for i in range(len(program.b))]
+    assert variables == list_names(program.variables)
+    assert rows == list_names(program.rows)
     assert {f"weight[{name}]" for name in models} <= set(variables)
