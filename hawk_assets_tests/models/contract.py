@@ -1,9 +1,10 @@
 """The contract of a trading model, one check per clause.
 
-Each check takes a model and a market_data frame and raises AssertionError naming the model, the
-column, the ticker and the date; what the package itself refuses is its ModelError. Commitments of
-traders, for a model that reads them, are ``markets.weekly_reports``. ``test_contract`` applies
-``CLAUSES`` to every discovered model, ``test_mutants`` to models that break them.
+Each check takes a model and a market_data frame. It raises an AssertionError that names the model,
+the column, the ticker and the date, or the ModelError of the package. A model that reads
+commitments of traders gets ``markets.weekly_reports``. ``test_contract`` applies ``CLAUSES`` to
+every discovered model, ``test_mutants`` applies them to models that break them.
+docs/adding_a_model.md explains each clause.
 """
 
 import copy
@@ -38,6 +39,19 @@ KEYS = ["date", "ticker"]
 MARKET_NUMBERS = [column for column in MARKET_DATA_SCHEMA.columns if column not in KEYS]
 TOLERANCE = 1e-9
 SIGNAL_TOLERANCE = 1e-6
+
+LOOKS_AHEAD = "features() or signal() uses data after the date of the row."
+NEEDS_MORE = (
+    "features() or signal() depends on more than its window: on statistics over all the bars or "
+    "sessions it is given, or on more than lookback sessions."
+)
+NOT_STABLE = (
+    "warmup is too short, or features are recursive, a running sum or scaled by the whole slice: "
+    "remove slice_stable."
+)
+IN_DOLLARS = "Divide by a price, or use returns, so that the unit of the price cancels out."
+RANDOM = "The result depends on chance, or on what was computed before."
+READS_ELSEWHERE = "features() or signal() depends on something other than its argument."
 
 
 # What the checks share
@@ -105,15 +119,23 @@ def _around(frame: pd.DataFrame, month: pd.Timestamp, cut: pd.Timestamp) -> pd.D
 
 
 def _same(
-    actual: pd.DataFrame, expected: pd.DataFrame, what: str, atol: float | None = None
+    actual: pd.DataFrame,
+    expected: pd.DataFrame,
+    what: str,
+    hint: str,
+    atol: float | None = None,
 ) -> None:
-    """Equal rows and columns, and numbers equal in every bit, or to ``atol``."""
+    """Equal rows and columns, and numbers equal in every bit, or to ``atol``.
+
+    :param what: how ``actual`` was computed, for the message
+    :param hint: the usual causes of a difference, for the message
+    """
     assert list(actual) == list(expected), f"{what}: columns {list(actual)}, not {list(expected)}"
     actual, expected = actual.reset_index(drop=True), expected.reset_index(drop=True)
     if not actual[KEYS].equals(expected[KEYS]):
         rows = actual[KEYS].merge(expected[KEYS], how="outer", indicator=True)
         odd = rows[rows["_merge"] != "both"].to_string(index=False, header=False, max_rows=4)
-        raise AssertionError(f"{what}: other rows, or in another order:\n{odd}")
+        raise AssertionError(f"{what}: different rows, or a different order:\n{odd}")
     for column in actual.select_dtypes("number"):
         left, right = actual[column].to_numpy(), expected[column].to_numpy()
         if atol is None:
@@ -126,7 +148,7 @@ def _same(
             row = int(np.argmin(equal))
             raise AssertionError(
                 f"{what}: {column} of {actual['ticker'][row]} on {actual['date'][row]:%Y-%m-%d} "
-                f"is {left[row]}, not {right[row]} ({(~equal).sum()} such rows)"
+                f"is {left[row]}, not {right[row]} ({(~equal).sum()} rows differ). {hint}"
             )
 
 
@@ -136,7 +158,7 @@ def _wide(states: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def bars_of(model: TradingModel, market_data: pd.DataFrame) -> dict[str, tuple[Bars, Array]]:
-    """Per ticker all that ``features`` is given for its whole history, and the dates."""
+    """Per ticker, the argument of ``features`` for its whole history, and the dates."""
     columns = list(dict.fromkeys(["close", *model.inputs]))
     valid = market_data[np.isfinite(market_data[columns].to_numpy(float)).all(axis=1)]
     reports, found = _reports(model, market_data), {}
@@ -156,8 +178,8 @@ def _recomputed(
     month: pd.Timestamp,
     reports: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """States and insights of the two months before ``month``, itself and the two after from
-    ``market_data``, on top of the stored states of the months before: as a refresh makes them."""
+    """States and insights from two months before ``month`` to two after it, computed as a refresh
+    does: from ``market_data``, and from the stored states of earlier months."""
     months = _span(month, 2, 2).intersection(_months(market_data))
     mapped = _span(months[0], states_stage.months_needed(model)).union(months)
     states = _states(model, in_months(market_data, mapped), months, reports)
@@ -167,7 +189,7 @@ def _recomputed(
 
 
 def _cuts(market_data: pd.DataFrame) -> list[pd.Timestamp]:
-    """Sessions to cut at: in the middle of months, at the end of one, and in the last."""
+    """Sessions to cut at: in the middle of months, at the end of one, and near the last bar."""
     sessions = sessions_of(market_data["date"])
     months = month_starts(sessions)
     starts = np.flatnonzero(np.append(True, months[1:] != months[:-1]))
@@ -179,9 +201,11 @@ def _cuts(market_data: pd.DataFrame) -> list[pd.Timestamp]:
 
 
 def check_identity(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """A frozen, hashable, picklable value with a stable name and honest declarations."""
+    """The model is frozen, hashable and picklable; its name and declarations are valid."""
     label = type(model).__name__
-    assert re.fullmatch(r"[a-z][a-z0-9_]*", model.name), f"{label}: name {model.name!r}"
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", model.name), (
+        f"{label}: name {model.name!r}; use lower case, digits and underscores"
+    )
     try:
         copy.copy(model).changed = True
     except FrozenInstanceError:
@@ -195,32 +219,34 @@ def check_identity(model: TradingModel, market_data: pd.DataFrame) -> None:
         raise AssertionError(f"{label} cannot be hashed or pickled: {error}") from error
     assert same, f"{label} is not equal to its own pickle, or has another name or hash"
     for memory in (model.warmup, model.lookback, model.reports):
-        assert type(memory) is int, f"{label}: warmup and lookback are of type int: {memory!r}"
-        assert memory >= 0, f"{label}: warmup and lookback are not negative: {memory}"
-    assert isinstance(model.slice_stable, bool), f"{label}: slice_stable is True or False"
+        assert type(memory) is int, (
+            f"{label}: warmup, lookback and reports must be of type int, not {memory!r}"
+        )
+        assert memory >= 0, f"{label}: warmup, lookback and reports must be >= 0, not {memory}"
+    assert isinstance(model.slice_stable, bool), f"{label}: slice_stable must be True or False"
     unknown = set(model.inputs) - set(MARKET_NUMBERS)
-    assert isinstance(model.inputs, tuple), f"{label}: inputs is a tuple of column names"
+    assert isinstance(model.inputs, tuple), f"{label}: inputs must be a tuple of column names"
     assert not unknown, f"{label}: inputs {sorted(unknown)} are not columns of market_data"
 
 
 def check_range(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """States of the shape of the market, finite or NaN; insights bounded, without NaN."""
+    """States have the shape of the market, finite or NaN; insights are bounded, without NaN."""
     states, insights = whole(model, market_data)
     validate(MODEL_STATES_SCHEMA, states, f"{model.name} states")
     validate(INSIGHTS_SCHEMA, insights, f"{model.name} insights")
     _check_shape(model, market_data, states, insights)
-    assert (insights["signal"] != 0).any(), f"{model.name}: never has an opinion in this market"
+    assert (insights["signal"] != 0).any(), f"{model.name}: the signal is 0 in the whole market"
 
 
 def _check_shape(
     model: TradingModel, market_data: pd.DataFrame, states: pd.DataFrame, insights: pd.DataFrame
 ) -> None:
     features = [c for c in states if c not in STATE_COLUMNS]
-    assert features, f"{model.name}: no feature"
+    assert features, f"{model.name}: features() returns no feature"
     assert list(states)[:4] == list(STATE_COLUMNS), f"{model.name}: columns {list(states)}"
     assert not np.isinf(states[features].to_numpy(float)).any(), f"{model.name}: infinite feature"
     expected = market_data.sort_values(KEYS, ignore_index=True)[KEYS]
-    assert states[KEYS].equals(expected), f"{model.name}: not one row of states per bar"
+    assert states[KEYS].equals(expected), f"{model.name}: states are not one row per bar"
     numbers = insights[["signal", "weight"]].to_numpy(float)
     assert (np.abs(numbers) <= 1).all(), f"{model.name}: a signal or weight is NaN or exceeds 1"
     gross = insights["weight"].abs().groupby(insights["date"]).sum()
@@ -230,30 +256,30 @@ def _check_shape(
 
 
 def check_truncation(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """Without the future, nothing up to the cut is another."""
+    """Removing the data after a date changes nothing up to that date."""
     stored, insights = whole(model, market_data)
     for cut in _cuts(market_data):
         past, month = _up_to(market_data, cut), cut.to_period("M").to_timestamp()
         states, opinion = _recomputed(model, past, stored, month)
-        what = f"{model.name}: the data after {cut:%Y-%m-%d} cut off"
-        _same(states, _around(stored, month, cut), f"{what}, states")
-        _same(opinion, _around(insights, month, cut), f"{what}, insights")
+        what = f"{model.name}: without the data after {cut:%Y-%m-%d}"
+        _same(states, _around(stored, month, cut), f"{what}, states", LOOKS_AHEAD)
+        _same(opinion, _around(insights, month, cut), f"{what}, insights", LOOKS_AHEAD)
 
 
 def check_poison(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """With another future, nothing up to the cut is another."""
+    """Noise on the data after a date changes nothing up to that date."""
     stored, insights = whole(model, market_data)
     rng = np.random.default_rng(5)
     reports = _reports(model, market_data)
     for cut in _cuts(market_data):
         future = _poisoned(market_data, "date", cut, MARKET_NUMBERS, rng)
-        eve = cut - pd.Timedelta(days=1)  # a report of the day itself is for the next session
+        eve = cut - pd.Timedelta(days=1)  # a report of the day itself counts from the next session
         known = _poisoned(reports, "release_date", eve, list(NUMBERS), rng)
         month = cut.to_period("M").to_timestamp()
         states, opinion = _recomputed(model, future, stored, month, known)
-        what = f"{model.name}: the data after {cut:%Y-%m-%d} poisoned"
-        _same(_up_to(states, cut), _around(stored, month, cut), f"{what}, states")
-        _same(_up_to(opinion, cut), _around(insights, month, cut), f"{what}, insights")
+        what = f"{model.name}: with noise on the data after {cut:%Y-%m-%d}"
+        _same(_up_to(states, cut), _around(stored, month, cut), f"{what}, states", LOOKS_AHEAD)
+        _same(_up_to(opinion, cut), _around(insights, month, cut), f"{what}, insights", LOOKS_AHEAD)
 
 
 def _poisoned(
@@ -269,25 +295,26 @@ def _poisoned(
 
 
 def check_window(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """A month from the months that it maps to equals the same month of the full run."""
+    """A month computed alone, from the months it depends on, equals that month of a full run."""
     stored, insights = whole(model, market_data)
     months, reports = _months(market_data), _reports(model, market_data)
     for month in months[np.unique(np.linspace(0, len(months) - 1, 10).astype(int))]:
         alone = pd.DatetimeIndex([month])
-        what = f"{model.name}: {month:%Y-%m} alone"
+        what = f"{model.name}: {month:%Y-%m} computed alone"
         mapped = in_months(market_data, _span(month, states_stage.months_needed(model)))
         known = _span(month, report_months(model))
         released = reports[month_starts(reports["release_date"]).isin(known)]
         states = _states(model, mapped, alone, released)
-        _same(states, in_months(stored, alone), f"{what}, states")
+        _same(states, in_months(stored, alone), f"{what}, states", NEEDS_MORE)
         mapped = in_months(stored, _span(month, insights_stage.months_needed(model)))
         opinion = build_insights(model, mapped, alone)
-        _same(opinion, in_months(insights, alone), f"{what}, insights")
+        _same(opinion, in_months(insights, alone), f"{what}, insights", NEEDS_MORE)
 
 
 def check_memory(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """More history than declared moves a feature by less than 1e-9, and flips no signal; from
-    exactly ``lookback`` sessions of states before, the signal is the same in every bit."""
+    """``warmup`` and ``lookback`` suffice: with more bars than declared, a feature changes by less
+    than 1e-9 and no signal flips; from exactly ``lookback`` sessions of states before a session,
+    its signal is the same in every bit."""
     stored, _ = whole(model, market_data)
     names = [c for c in stored if c not in STATE_COLUMNS]
     parts = []
@@ -317,18 +344,19 @@ def check_memory(model: TradingModel, market_data: pd.DataFrame) -> None:
         row, column = np.argwhere(flipped)[0]
         raise AssertionError(
             f"{model.name}: with more bars than declared {flipped.sum()} signals change, first "
-            f"{signal.columns[column]} on {signal.index[row]:%Y-%m-%d}: warmup is too short"
+            f"{signal.columns[column]} on {signal.index[row]:%Y-%m-%d}: warmup is too short, or "
+            "signal() compares a rounding error with a threshold"
         )
     for row in {*np.linspace(0, len(signal) - 1, 6).astype(int), *_ends_of_longest_runs(signal)}:
         recent = {n: f.iloc[max(0, row - model.lookback) : row + 1] for n, f in wide.items()}
         assert model.signal(recent).iloc[-1].equals(signal.iloc[row]), (
-            f"{model.name}: on {signal.index[row]:%Y-%m-%d} the signal from {model.lookback} "
-            "sessions before is not that from all of them: lookback is too short"
+            f"{model.name}: on {signal.index[row]:%Y-%m-%d} the signal from the {model.lookback} "
+            "sessions before differs from the signal from all sessions: lookback is too short"
         )
 
 
 def _ends_of_longest_runs(signal: pd.DataFrame) -> list[int]:
-    """Per ticker the last session of its longest unchanged opinion: there a hold expires."""
+    """Per ticker, the last session of its longest unchanged opinion: a hold expires there."""
     ends = []
     for _, column in signal.reset_index(drop=True).items():
         runs = column.ne(column.shift()).cumsum()[column.ne(0.0) & column.notna()]
@@ -338,20 +366,22 @@ def _ends_of_longest_runs(signal: pd.DataFrame) -> list[int]:
 
 
 def check_inputs(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """Columns that ``inputs`` does not declare may hold anything."""
+    """Columns that ``inputs`` does not declare have no influence."""
     undeclared = [c for c in MARKET_NUMBERS if c not in ("close", *model.inputs)]
     months = _months(market_data)
     garbage = np.where(np.arange(len(market_data)) % 2, np.nan, -1e9)
     try:
         states = _states(model, market_data.assign(**dict.fromkeys(undeclared, garbage)), months)
     except KeyError as missing:
-        raise AssertionError(f"{model.name}: reads {missing} without declaring it") from missing
-    what = f"{model.name}: {', '.join(undeclared)} replaced by garbage"
-    _same(states, whole(model, market_data)[0], what)
+        raise AssertionError(
+            f"{model.name}: features() reads {missing}, which inputs does not declare"
+        ) from missing
+    what = f"{model.name}: with garbage in {', '.join(undeclared)}"
+    _same(states, whole(model, market_data)[0], what, "Declare in inputs what features() reads.")
 
 
 def check_slice_stable(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """Where claimed, features of a slice are the slice of the features, bit for bit."""
+    """Where claimed, the features of a slice equal the slice of the features, bit for bit."""
     if not model.slice_stable:
         return
     rng = np.random.default_rng(3)
@@ -366,12 +396,12 @@ def check_slice_stable(model: TradingModel, market_data: pd.DataFrame) -> None:
             for name, values in part.items():
                 given = pd.DataFrame({"date": dates[start:stop], "ticker": ticker, name: values})
                 wanted = given.assign(**{name: full[name][start:stop]})
-                what = f"{model.name}: claims slice_stable, but bars {start} to {stop} on their own"
-                _same(given[skip:], wanted[skip:], what)
+                what = f"{model.name}: claims slice_stable, but from bars {start} to {stop} alone"
+                _same(given[skip:], wanted[skip:], what, NOT_STABLE)
 
 
 def check_scale(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """A change of a ticker's unit of price, as by a split, changes no insight."""
+    """Another unit of price, as after a split, changes no insight."""
     recent = _months(market_data)[-20:]
     needed = _span(recent[0], insights_stage.months_needed(model)).union(recent)
     expected = in_months(whole(model, market_data)[1], recent)
@@ -380,22 +410,24 @@ def check_scale(model: TradingModel, market_data: pd.DataFrame) -> None:
         factor = np.array([7.0, 0.01, 1e-5])[(tickers + turn) % 3]
         prices = market_data[PRICES].mul(factor, axis=0)
         states = _states(model, market_data.assign(**prices), needed)
-        what = f"{model.name}: prices times 7, 0.01 or 1e-5"
-        _same(build_insights(model, states, recent), expected, what, SIGNAL_TOLERANCE)
+        what = f"{model.name}: with prices times 7, 0.01 or 1e-5"
+        opinion = build_insights(model, states, recent)
+        _same(opinion, expected, what, IN_DOLLARS, SIGNAL_TOLERANCE)
 
 
 def check_holes(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """A hole is left out of the features; a ticker is held 5 sessions without a bar, then gone."""
+    """A bar with a hole has no influence on features; a ticker without bars has insights for the
+    ``hold_sessions`` of the sizing, then none."""
     states, insights = whole(model, market_data)
     inputs = list(dict.fromkeys(["close", *model.inputs]))
     valid = np.isfinite(market_data[inputs].to_numpy(float)).all(axis=1)
     compressed = market_data[valid]
     again = _states(model, compressed, _months(compressed))
     kept = states.merge(compressed[KEYS], on=KEYS)
-    _same(again, kept, f"{model.name}: holes taken out, states")
+    _same(again, kept, f"{model.name}: without the bars that have a hole, states", READS_ELSEWHERE)
     holes = states.merge(market_data[~valid][KEYS], on=KEYS).drop(columns="close")
     filled = holes.drop(columns=KEYS).notna().any(axis=1)
-    assert not filled.any(), f"{model.name}: features in a hole:\n{holes[filled].head()}"
+    assert not filled.any(), f"{model.name}: features on bars with a hole:\n{holes[filled].head()}"
 
     hold = DEFAULT_SIZING.hold_sessions
     traded = market_data[market_data["close"].notna()].assign(traded=True)
@@ -412,15 +444,15 @@ def check_holes(model: TradingModel, market_data: pd.DataFrame) -> None:
 
 
 def check_order(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """The order of the rows of market data says nothing, and the same input gives the same."""
+    """The order of rows has no influence, and the same input gives the same output."""
     states, insights = whole(model, market_data)
     months = _months(market_data)
     shuffled = market_data.sample(frac=1.0, random_state=2)
     reports = _reports(model, market_data).sample(frac=1.0, random_state=2)
     again = _states(model, shuffled, months, reports)
-    _same(again, states, f"{model.name}: rows of market data permuted, states")
+    _same(again, states, f"{model.name}: with the rows of market data shuffled, states", RANDOM)
     opinion = build_insights(model, states.sample(frac=1.0, random_state=2), months)
-    _same(opinion, insights, f"{model.name}: rows of states permuted, insights")
+    _same(opinion, insights, f"{model.name}: with the rows of states shuffled, insights", RANDOM)
 
 
 def check_purity(model: TradingModel, market_data: pd.DataFrame) -> None:
@@ -435,13 +467,13 @@ def check_purity(model: TradingModel, market_data: pd.DataFrame) -> None:
     given = _wide(whole(model, market_data)[0])
     kept = {name: frame.copy() for name, frame in given.items()}
     model.signal(given)
-    assert list(given) == list(kept), f"{model.name}: signal() adds to or takes from its states"
+    assert list(given) == list(kept), f"{model.name}: signal() adds or removes states"
     for name, frame in given.items():
         assert frame.equals(kept[name]), f"{model.name}: signal() writes to states[{name!r}]"
 
 
 def check_small_markets(model: TradingModel, market_data: pd.DataFrame) -> None:
-    """No data, one bar, a month and a half, one ticker, a flat one, and whole-number prices."""
+    """The model works on no data, one bar, 30 bars, one ticker, a flat price, integer prices."""
     ticker = market_data["ticker"].iloc[0]
     single = market_data[market_data["ticker"] == ticker].reset_index(drop=True)
     flat = single.assign(**dict.fromkeys(PRICES, 40.0), volume=0.0)
@@ -453,7 +485,8 @@ def check_small_markets(model: TradingModel, market_data: pd.DataFrame) -> None:
     _same(
         _states(model, single.assign(**single[PRICES].round().astype(int)), months),
         states,
-        f"{model.name}: whole-number prices of type int",
+        f"{model.name}: with prices of type int",
+        READS_ELSEWHERE,
     )
 
 
