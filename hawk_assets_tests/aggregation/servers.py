@@ -1,4 +1,4 @@
-"""Servers on the loopback that MOSEK asks for the right to optimise, and that do not give it."""
+"""Local licence servers and OptServers for MOSEK; none of them grants a licence."""
 
 import socket
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 LICENCE = "MOSEKLM_LICENSE_FILE"
-"""The variable that says where MOSEK finds a licence."""
+"""The environment variable with the place of MOSEK's licence."""
 
 
 @dataclass
 class Listener:
-    """:param port: where it listens
-    :param heard: what was received; of a silent server, that somebody came
+    """:param port: the port it listens on
+    :param received: the body of each request; empty bytes for each caller of a silent server
     """
 
     port: int
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
 def silent_server() -> Iterator[Listener]:
-    """Accepts, and never answers."""
+    """Accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         listener, callers = Listener(server.getsockname()[1]), []
 
@@ -33,12 +33,12 @@ def silent_server() -> Iterator[Listener]:
                     callers.append(server.accept()[0])
                 except OSError:
                     return
-                listener.heard.append(b"")
+                listener.received.append(b"")
 
         thread = Thread(target=accept, daemon=True)
         thread.start()
         yield listener
-        # Wakes accept up; closing alone does not.
+        # Wakes up accept; closing alone does not.
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
         for caller in callers:
@@ -47,7 +47,7 @@ def silent_server() -> Iterator[Listener]:
 
 @contextmanager
 def refusing_optserver() -> Iterator[Listener]:
-    """Takes a problem, and answers that no licence is left."""
+    """Receives a problem and answers that no licence is left."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -58,7 +58,7 @@ def refusing_optserver() -> Iterator[Listener]:
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-            listener.heard.append(body)
+            listener.received.append(body)
             self.send_error(503, "all tokens are taken")
 
         def log_message(self, *_: object) -> None:
@@ -72,6 +72,6 @@ def refusing_optserver() -> Iterator[Listener]:
 
 
 def closed_port() -> int:
-    """Where nobody listens."""
+    """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -77,14 +77,14 @@ def test_each_row_equals_a_loop_over_sessions(lag):
     for row in found[found["model"] != NETTING].itertuples():
         month = [i for i, d in enumerate(sessions) if d.replace(day=1) == row.month]
 
-        def part(i, row=row):
+        def held(i, row=row):
             own = share[sessions[i].replace(day=1), row.model]
             return own * said[row.model].at[sessions[i], row.ticker]
 
         path = close[row.ticker]
-        earned = sum(part(i - 1 - lag) * (path.iloc[i] / path.iloc[i - 1] - 1) for i in month)
-        assert row.weight == pytest.approx(np.mean([part(i) for i in month]), abs=1e-15)
-        assert row.gross_weight == pytest.approx(np.mean([abs(part(i)) for i in month]), abs=1e-15)
+        earned = sum(held(i - 1 - lag) * (path.iloc[i] / path.iloc[i - 1] - 1) for i in month)
+        assert row.weight == pytest.approx(np.mean([held(i) for i in month]), abs=1e-15)
+        assert row.gross_weight == pytest.approx(np.mean([abs(held(i)) for i in month]), abs=1e-15)
         assert row.gross_return == pytest.approx(earned, abs=1e-14)
     assert len(found) == 3 * (3 * len(TICKERS) + len(TICKERS))
 

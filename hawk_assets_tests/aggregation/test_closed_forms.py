@@ -59,7 +59,7 @@ def test_budgets_of_any_size_and_risks_of_any_scale_are_met():
         np.testing.assert_allclose(found, budgets, rtol=1e-6, atol=1e-12)
 
 
-def test_budgets_of_models_that_hedge_each_other_are_met():
+def test_budgets_of_hedging_models_are_met():
     covariance = np.array([[1.0, -0.999], [-0.999, 1.0]])
     found = contributions(solve_risk_budgets(covariance, np.array([0.9, 0.1])), covariance)
     np.testing.assert_allclose(found, [0.9, 0.1], atol=1e-10)

@@ -1,4 +1,4 @@
-"""What variables and rows are called, against what each says: the limits once more, by name."""
+"""The names of variables and rows: each row must state what its name says."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -19,9 +19,9 @@ from hawk_assets_tests.aggregation.conic_programs import limited_problem, sample
 
 RATIOS = ("max_sharpe", "max_sharpe_net")
 Row = tuple[dict[str, float], float]
-"""Coefficients by variable, those that are not 0, and the bound."""
+"""The non-zero coefficients by variable, and the bound."""
 
-ASKED = {
+CASES = {
     "caps": limited_problem(family_cap=1.0, turnover=1.0, gross=1.0),
     "families": limited_problem(turnover=1.0, gross=1.0),
     "turnover": limited_problem(family_cap=1.0, gross=1.0),
@@ -29,15 +29,15 @@ ASKED = {
     "all": limited_problem(),
     "nothing held": replace(limited_problem(), held=None),
 }
-each_statement = pytest.mark.parametrize(
+each_program = pytest.mark.parametrize(
     ("objective", "problem"),
-    [(objective, problem) for objective in PROGRAMS for problem in ASKED.values()],
-    ids=[f"{objective}, {limits}" for objective in PROGRAMS for limits in ASKED],
+    [(objective, problem) for objective in PROGRAMS for problem in CASES.values()],
+    ids=[f"{objective}, {limits}" for objective in PROGRAMS for limits in CASES],
 )
 
 
-def told(program: ConicProgram) -> dict[str, Row]:
-    """The rows of a program by their names."""
+def read_rows(program: ConicProgram) -> dict[str, Row]:
+    """The rows of a program by name."""
     variables = list_names(program.variables)
     return {
         name: ({variables[j]: float(row[j]) for j in np.flatnonzero(row)}, float(bound))
@@ -46,7 +46,7 @@ def told(program: ConicProgram) -> dict[str, Row]:
 
 
 def expected(objective: str, problem: AllocationProblem) -> dict[str, Row]:
-    """What the names promise, by the names of models and families."""
+    """The rows by name, built from the names of models and families only."""
     limits, held, estimates = problem.limits, problem.held, problem.estimates
     models = [f"m{j:02d}" for j in range(8)]
     groups = {"ema": models[:3], "rsi": models[3:5]}
@@ -95,42 +95,43 @@ def expected(objective: str, problem: AllocationProblem) -> dict[str, Row]:
     return rows
 
 
-def agree(found: dict[str, Row], promised: dict[str, Row]) -> bool:
-    return found.keys() == promised.keys() and all(
+def equal_rows(found: dict[str, Row], wanted: dict[str, Row]) -> bool:
+    return found.keys() == wanted.keys() and all(
         found[name][0] == pytest.approx(row, rel=1e-12)
         and found[name][1] == pytest.approx(bound, rel=1e-12)
-        for name, (row, bound) in promised.items()
+        for name, (row, bound) in wanted.items()
     )
 
 
-@each_statement
-def test_every_row_says_what_its_name_promises(objective: str, problem: AllocationProblem) -> None:
+@each_program
+def test_every_row_states_what_its_name_says(objective: str, problem: AllocationProblem) -> None:
     program = PROGRAMS[objective](problem)
-    promised = expected(objective, problem)
-    assert agree(told(program), promised)
-    assert len(program.b) == len(promised)
+    wanted = expected(objective, problem)
+    assert equal_rows(read_rows(program), wanted)
+    assert len(program.b) == len(wanted)
 
 
-@each_statement
-def test_no_two_variables_and_no_two_rows_have_one_name(
+@each_program
+def test_names_of_variables_and_of_rows_are_unique(
     objective: str, problem: AllocationProblem
 ) -> None:
     program = PROGRAMS[objective](problem)
-    for blocks, size in ((program.variables, len(program.q)), (program.rows, len(program.b))):
-        assert len(set(list_names(blocks))) == len(list_names(blocks)) == size
+    for groups, size in ((program.variables, len(program.q)), (program.rows, len(program.b))):
+        assert len(set(list_names(groups))) == len(list_names(groups)) == size
 
 
 @pytest.mark.parametrize("objective", PROGRAMS)
-def test_names_exchanged_are_noticed(objective: str) -> None:
-    """Any two neighbours, of variables and of rows."""
+def test_swapped_names_are_detected(objective: str) -> None:
+    """Any two neighbouring names, of variables and of rows."""
     problem = limited_problem(n_obs=20)
-    program, promised = PROGRAMS[objective](problem), expected(objective, problem)
+    program, wanted = PROGRAMS[objective](problem), expected(objective, problem)
     for what in ("variables", "rows"):
         right = list_names(getattr(program, what))
         for j, (one, other) in enumerate(pairwise(right)):
             wrong = [*right[:j], other, one, *right[j + 2 :]]
-            blocks = tuple((name, None) for name in wrong)
-            assert not agree(told(replace(program, **{what: blocks})), promised), (one, other)
+            groups = tuple((name, None) for name in wrong)
+            swapped = read_rows(replace(program, **{what: groups}))
+            assert not equal_rows(swapped, wanted), (one, other)
 
 
 @pytest.mark.parametrize("format", ["jtask", "ptf"])

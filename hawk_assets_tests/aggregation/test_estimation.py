@@ -19,7 +19,7 @@ def test_ledoit_wolf_equals_scikit_learn(n_obs, n_models):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_independent_noise_is_shrunk_as_by_scikit_learn_but_never_beyond_the_target(seed):
+def test_independent_noise_is_shrunk_as_by_scikit_learn(seed):
     sample = np.random.default_rng(seed).normal(size=(30, 10))
     expected, _ = sklearn_ledoit_wolf(sample)
     np.testing.assert_allclose(ledoit_wolf(sample), expected, rtol=0, atol=1e-14)
@@ -29,7 +29,7 @@ def test_fewer_observations_than_models_still_give_a_positive_definite_matrix():
     assert np.linalg.eigvalsh(ledoit_wolf(returns(20, 60))).min() > 0
 
 
-def test_a_sample_that_is_the_target_stays_as_it_is():
+def test_a_sample_equal_to_the_target_is_not_shrunk():
     sample = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     np.testing.assert_array_equal(ledoit_wolf(sample), 0.5 * np.eye(2))
 
@@ -40,7 +40,7 @@ def test_the_mean_is_the_sample_mean_of_each_model():
     np.testing.assert_allclose(estimate(sample).mean, expected, rtol=1e-10)
 
 
-def test_a_return_of_a_half_life_ago_counts_half():
+def test_a_return_one_half_life_ago_counts_half():
     estimates = estimate(returns(300, 3), half_life=2.0)
     assert estimates.probability.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(estimates.probability[:-42] * 2, estimates.probability[42:])
@@ -48,7 +48,7 @@ def test_a_return_of_a_half_life_ago_counts_half():
     np.testing.assert_allclose(estimates.mean, weighted)
 
 
-def test_a_long_half_life_weighs_all_alike():
+def test_a_very_long_half_life_weighs_all_returns_the_same():
     sample = returns(300, 5)
     alike, long = estimate(sample), estimate(sample, half_life=1e9)
     np.testing.assert_allclose(long.covariance, alike.covariance, rtol=1e-6)
@@ -67,7 +67,7 @@ def test_a_weighted_covariance_is_shrunk_from_the_weighted_sample():
 
 
 @pytest.mark.parametrize("half_life", [0.0, 6.0])
-def test_the_shrinkage_is_near_the_best_there_is(half_life):
+def test_the_shrinkage_is_close_to_the_best_possible(half_life):
     """The error of the estimate against the truth is close to that of the best shrinkage."""
     rng, truth = np.random.default_rng(0), np.diag(np.linspace(1.0, 3.0, 20))
     errors, best = [], []
@@ -82,7 +82,7 @@ def test_the_shrinkage_is_near_the_best_there_is(half_life):
     assert np.mean(errors) < 1.1 * np.mean(best)
 
 
-def test_means_are_shrunk_as_by_hand():
+def test_means_are_shrunk_as_computed_by_hand():
     # Minimum variance weighs 4/5 and 1/5, so that the centre is 2.
     mean, covariance = np.array([1.0, 6.0]), np.diag([1.0, 4.0])
     distance = (1.0 - 2.0) ** 2 / 1.0 + (6.0 - 2.0) ** 2 / 4.0
@@ -91,7 +91,7 @@ def test_means_are_shrunk_as_by_hand():
     np.testing.assert_allclose(bayes_stein(mean, covariance, 100.0), expected, rtol=1e-12)
 
 
-def test_means_that_do_not_differ_are_the_centre_and_those_of_many_days_stay():
+def test_equal_means_are_the_centre_and_means_of_many_days_are_not_shrunk():
     mean, covariance = np.array([1.0, 6.0]), np.diag([1.0, 4.0])
     np.testing.assert_allclose(bayes_stein(mean, covariance, 1e12), mean, rtol=1e-10)
     np.testing.assert_allclose(bayes_stein(mean, covariance, 0.0), [2.0, 2.0], rtol=1e-10)

@@ -1,4 +1,4 @@
-"""What MOSEK says of each state of a licence or a server, and that nobody waits for long."""
+"""MOSEK's message for each state of a licence or a server, and the timeouts."""
 
 import subprocess
 import sys
@@ -26,9 +26,9 @@ def optimise(task: Any) -> Any:
     return task.optimize()
 
 
-def refusal(where: MosekSession, work: Callable[[Any], Any] = optimise) -> str:
+def refusal(session: MosekSession, work: Callable[[Any], Any] = optimise) -> str:
     with pytest.raises(SolverError) as caught:
-        where.run(work)
+        session.run(work)
     return str(caught.value)
 
 
@@ -76,16 +76,16 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_a_licence_that_is_not_one_is_refused_with_moseks_code_and_the_place_it_looked(
+def test_an_invalid_licence_is_refused_with_moseks_code_and_the_path(
     state: Callable[[Path], str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if value := state(tmp_path):
         monkeypatch.setenv(LICENCE, value)
-    code, place = STATES[state]
-    said = refusal(MosekSession())
-    assert said.startswith(f"{code}: ")
-    assert place in said
-    assert "\n" not in said
+    code, path = STATES[state]
+    message = refusal(MosekSession())
+    assert message.startswith(f"{code}: ")
+    assert path in message
+    assert "\n" not in message
 
 
 def test_a_refusal_is_remembered_by_the_process(
@@ -97,28 +97,28 @@ def test_a_refusal_is_remembered_by_the_process(
     assert "garbage" in refusal(MosekSession())
 
 
-def test_no_licence_is_looked_for_before_there_is_something_to_optimise() -> None:
+def test_no_licence_is_requested_before_the_first_optimisation() -> None:
     with silent_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
         MosekSession()
-        assert server.heard == []
+        assert server.received == []
 
 
-def test_a_token_server_that_never_answers_is_waited_for_once(
+def test_a_token_server_that_never_answers_costs_one_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mosek_session, "CONNECT_TIMEOUT", 0.5)
     with silent_server() as server:
         monkeypatch.setenv(LICENCE, f"{server.port}@127.0.0.1")
-        asked = MosekSession()
-        assert refusal(asked) == "no answer within 0.5 s"
-        assert len(server.heard) == 1
-        assert refusal(asked) == "no answer within 0.5 s"
-        assert len(server.heard) == 1
+        session = MosekSession()
+        assert refusal(session) == "no answer within 0.5 s"
+        assert len(server.received) == 1
+        assert refusal(session) == "no answer within 0.5 s"
+        assert len(server.received) == 1
 
 
-def test_a_token_server_that_never_answers_does_not_keep_the_process_from_ending() -> None:
-    """By itself MOSEK's library waits for 20 s, three times over."""
+def test_a_token_server_that_never_answers_does_not_block_the_exit_of_the_process() -> None:
+    """Without the timeout MOSEK's library waits 20 s, three times."""
     code = (
         "from hawk_assets.aggregation import mosek_session as m\n"
         "m.CONNECT_TIMEOUT = 0.5\n"
@@ -134,10 +134,10 @@ def test_a_token_server_that_never_answers_does_not_keep_the_process_from_ending
     assert done.stdout == "SolverError no answer within 0.5 s\n"
 
 
-def test_a_licence_that_is_lost_on_the_way_is_asked_for_again(
+def test_a_licence_lost_later_is_requested_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It was there when the process began; for a later solve it is not."""
+    """It exists when the process starts and is gone for a later solve."""
     monkeypatch.setattr(MosekSession, "_open", lambda self: setattr(self, "_env", mosek.Env()))
     lost = MosekSession()
     for _ in range(2):
@@ -145,28 +145,26 @@ def test_a_licence_that_is_lost_on_the_way_is_asked_for_again(
     assert lost.run(lambda task: task.getnumvar()) == 0
 
 
-def test_an_optimisation_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimisation_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MosekSession, "_open", lambda self: None)
     monkeypatch.setattr(mosek_session, "SOLVE_TIMEOUT", 0.5)
     with silent_server() as server:
         remote = MosekSession(f"http://127.0.0.1:{server.port}")
         for _ in range(2):
             assert refusal(remote) == "no answer within 0.5 s"
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
-def test_an_optserver_is_asked_without_any_licence() -> None:
+def test_an_optserver_is_called_without_a_licence() -> None:
     with refusing_optserver() as server:
-        said = refusal(MosekSession(f"http://127.0.0.1:{server.port}"))
-    assert said.startswith("err_server_status (8002): ")
-    assert "503" in said
-    assert len(said) < 250
-    assert len(server.heard) == 1
+        message = refusal(MosekSession(f"http://127.0.0.1:{server.port}"))
+    assert message.startswith("err_server_status (8002): ")
+    assert "503" in message
+    assert len(message) < 250
+    assert len(server.received) == 1
 
 
-def test_an_optserver_is_sent_the_task_that_was_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_optserver_receives_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MosekSession, "_open", lambda self: None)
 
     def named(task: Any) -> None:
@@ -177,18 +175,18 @@ def test_an_optserver_is_sent_the_task_that_was_built(
     with refusing_optserver() as server:
         refusal(MosekSession(f"http://127.0.0.1:{server.port}"), named)
     file = tmp_path / "sent.task.zst"
-    file.write_bytes(server.heard[0])
+    file.write_bytes(server.received[0])
     with mosek.Task() as task:
         task.readdata(str(file))
         assert (task.gettaskname(), task.getnumvar()) == ("min_variance", 3)
 
 
-def test_an_optserver_that_is_not_there_is_refused() -> None:
-    said = refusal(MosekSession(f"http://127.0.0.1:{closed_port()}"))
-    assert said.startswith("err_server_address (8004): ")
+def test_an_unreachable_optserver_is_refused() -> None:
+    message = refusal(MosekSession(f"http://127.0.0.1:{closed_port()}"))
+    assert message.startswith("err_server_address (8004): ")
 
 
-def test_an_optserver_that_never_answers_is_waited_for_once(
+def test_an_optserver_that_never_answers_costs_one_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mosek_session, "CONNECT_TIMEOUT", 0.5)
@@ -196,10 +194,10 @@ def test_an_optserver_that_never_answers_is_waited_for_once(
         remote = MosekSession(f"http://127.0.0.1:{server.port}")
         for _ in range(2):
             assert refusal(remote) == "no answer within 0.5 s"
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
-def test_an_error_that_is_not_moseks_comes_through() -> None:
+def test_an_error_of_another_kind_is_raised_as_it_is() -> None:
     opened = MosekSession()
     opened._refusal = ""
     with pytest.raises(ZeroDivisionError):

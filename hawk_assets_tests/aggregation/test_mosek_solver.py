@@ -1,7 +1,7 @@
-"""The MOSEK path, as far as it can be walked without a licence: everything but MOSEK's own solve.
+"""The MOSEK backend as far as it runs without a licence: everything but MOSEK's own solve.
 
-A Task is read back into a statement by nothing but MOSEK's getters. Clarabel's solution is given
-to MOSEK's library, which finds the objectives, primal and dual, and the violations by itself.
+A Task is read back into a program with MOSEK's getters only. Clarabel's solution is given to
+MOSEK's library, which computes its own primal and dual objectives and violations.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ from hawk_assets.core.types import Array
 from hawk_assets_tests.aggregation.conic_programs import CONIC_PROGRAMS, LIMITED_PROGRAMS, MIXED
 
 INTERIOR = mosek.soltype.itr
-EVERY = CONIC_PROGRAMS | LIMITED_PROGRAMS
-each_problem = pytest.mark.parametrize("program", EVERY.values(), ids=list(EVERY))
+ALL_PROGRAMS = CONIC_PROGRAMS | LIMITED_PROGRAMS
+each_program = pytest.mark.parametrize("program", ALL_PROGRAMS.values(), ids=list(ALL_PROGRAMS))
 
 
 @contextmanager
@@ -43,10 +43,10 @@ def reread(task: Any, file: Path) -> Iterator[Any]:
         yield other
 
 
-def statement(task: Any) -> ConicProgram:
-    """What a Task says, by its getters.
+def read_program(task: Any) -> ConicProgram:
+    """The program of a Task, read with MOSEK's getters.
 
-    :raises ValueError: it says something that is no such statement
+    :raises ValueError: the Task holds anything that is not such a program
     """
     n, m = task.getnumvar(), task.getnumcon()
     cost, rows = np.array(task.getc()), np.zeros((m, n))
@@ -110,20 +110,20 @@ def _cone(task: Any) -> tuple[Array, Array]:
     return factors, np.array(task.getafegslice(0, task.getnumafe()))
 
 
-def equal(found: ConicProgram, stated: ConicProgram, tolerance: float) -> bool:
-    """Every number and name the same; P within a tolerance, for it went through a root."""
+def equal(found: ConicProgram, expected: ConicProgram, tolerance: float) -> bool:
+    """Equal in every number and name; P within a tolerance, because the Task holds its root."""
     return (
-        (found.name, found.cones) == (stated.name, stated.cones)
-        and list_names(found.variables) == list_names(stated.variables)
-        and list_names(found.rows) == list_names(stated.rows)
-        and all(np.array_equal(getattr(found, part), getattr(stated, part)) for part in "qAb")
-        and found.P.shape == stated.P.shape
-        and np.allclose(found.P, stated.P, rtol=0, atol=tolerance * np.abs(stated.P).max())
+        (found.name, found.cones) == (expected.name, expected.cones)
+        and list_names(found.variables) == list_names(expected.variables)
+        and list_names(found.rows) == list_names(expected.rows)
+        and all(np.array_equal(getattr(found, part), getattr(expected, part)) for part in "qAb")
+        and found.P.shape == expected.P.shape
+        and np.allclose(found.P, expected.P, rtol=0, atol=tolerance * np.abs(expected.P).max())
     )
 
 
 def load(task: Any, solution: Solution) -> None:
-    """Give a solution of the statement, primal and dual, to a Task."""
+    """Give a solution of the program, primal and dual, to a Task."""
     n, m, y = task.getnumvar(), task.getnumcon(), -solution.dual
     x, cone = solution.x, np.zeros(0)
     if task.getnumacc():
@@ -154,10 +154,10 @@ def load(task: Any, solution: Solution) -> None:
 
 
 def certificate(task: Any, solution: Solution) -> float:
-    """The largest relative fault that MOSEK's library finds in a solution.
+    """The largest relative error that MOSEK's library finds in a solution.
 
-    Of the violations, primal and dual, of the gap between the two objectives, and of the
-    difference to the objective that the solution claims.
+    The errors are the primal and dual violations, the gap between the two objectives, and the
+    difference to the objective of the solution.
     """
     load(task, solution)
     primal, *violations, dual, a, b, c, d, e = task.getsolutioninfonew(INTERIOR)
@@ -166,17 +166,17 @@ def certificate(task: Any, solution: Solution) -> float:
     return float(np.max(np.abs(faults))) / size
 
 
-@each_problem
+@each_program
 @pytest.mark.parametrize("format", ["jtask", "ptf"])
-def test_a_task_written_and_read_says_what_was_stated(
+def test_a_task_written_and_read_holds_the_program(
     program: ConicProgram, format: str, tmp_path: Path
 ) -> None:
     with built(program) as task, reread(task, tmp_path / f"task.{format}") as other:
-        assert equal(statement(task), program, 1e-14)
-        assert equal(statement(other), statement(task), 0.0)
+        assert equal(read_program(task), program, 1e-14)
+        assert equal(read_program(other), read_program(task), 0.0)
 
 
-@each_problem
+@each_program
 def test_mosek_finds_clarabels_solution_optimal(program: ConicProgram) -> None:
     solution = clarabel_solver.solve(program)
     assert solution.status == "Solved"
@@ -184,8 +184,8 @@ def test_mosek_finds_clarabels_solution_optimal(program: ConicProgram) -> None:
         assert certificate(task, solution) < 1e-7
 
 
-@each_problem
-def test_a_solution_is_read_in_the_terms_of_the_statement(program: ConicProgram) -> None:
+@each_program
+def test_a_solution_is_read_in_the_terms_of_the_program(program: ConicProgram) -> None:
     given = clarabel_solver.solve(program)
     with built(program) as task:
         load(task, given)
@@ -197,12 +197,12 @@ def test_a_solution_is_read_in_the_terms_of_the_statement(program: ConicProgram)
     assert (found.solver, found.status) == ("mosek", "solsta.unknown, prosta.unknown")
 
 
-@each_problem
-def test_the_task_that_was_read_has_the_solution_of_the_statement(
+@each_program
+def test_a_task_read_from_a_file_has_the_solution_of_the_program(
     program: ConicProgram, tmp_path: Path
 ) -> None:
     with built(program) as task, reread(task, tmp_path / "task.ptf") as other:
-        found = clarabel_solver.solve(statement(other))
+        found = clarabel_solver.solve(read_program(other))
     expected = clarabel_solver.solve(program)
     np.testing.assert_allclose(found.x, expected.x, rtol=0, atol=1e-6)
     assert found.objective == pytest.approx(expected.objective, rel=1e-9, abs=1e-12)
@@ -211,7 +211,7 @@ def test_the_task_that_was_read_has_the_solution_of_the_statement(
 M, N = MIXED.A.shape
 
 
-def exchanged(values: Array) -> Array:
+def swapped(values: Array) -> Array:
     return values[[1, 0, *range(2, len(values))]]
 
 
@@ -220,7 +220,7 @@ def transposed(matrix: Array) -> Array:
     return np.asarray(root.T @ root)
 
 
-STATED_WRONGLY = {
+WRONG_PROGRAMS = {
     "P halved": replace(MIXED, P=MIXED.P / 2),
     "P without what is beside the diagonal": replace(MIXED, P=np.diag(np.diag(MIXED.P))),
     "root transposed": replace(MIXED, P=transposed(MIXED.P)),
@@ -230,14 +230,14 @@ STATED_WRONGLY = {
     "order of q reversed": replace(MIXED, q=MIXED.q[::-1].copy()),
     "A negated": replace(MIXED, A=-MIXED.A),
     "columns of A reversed": replace(MIXED, A=MIXED.A[:, ::-1]),
-    "rows of A exchanged": replace(MIXED, A=exchanged(MIXED.A)),
+    "rows of A swapped": replace(MIXED, A=swapped(MIXED.A)),
     "b negated": replace(MIXED, b=-MIXED.b),
-    "entries of b exchanged": replace(MIXED, b=exchanged(MIXED.b)),
-    "cones exchanged": replace(MIXED, cones=MIXED.cones[::-1]),
+    "entries of b swapped": replace(MIXED, b=swapped(MIXED.b)),
+    "cones swapped": replace(MIXED, cones=MIXED.cones[::-1]),
     "equality as a limit": replace(MIXED, cones=(("nonnegative", M),)),
     "limits as equalities": replace(MIXED, cones=(("zero", M),)),
 }
-BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
+WRONG_TASKS: dict[str, Callable[[Any], None]] = {
     "half missing": lambda task: task.putcj(N, 2.0),
     "t not minimised": lambda task: task.putcj(N, 0.0),
     "maximised": lambda task: task.putobjsense(mosek.objsense.maximize),
@@ -259,15 +259,15 @@ BUILT_WRONGLY: dict[str, Callable[[Any], None]] = {
 }
 
 
-def stated_as(task: Any, program: ConicProgram) -> bool:
+def holds(task: Any, program: ConicProgram) -> bool:
     try:
-        return equal(statement(task), program, 1e-14)
+        return equal(read_program(task), program, 1e-14)
     except ValueError:
         return False
 
 
-def assert_caught(task: Any) -> None:
-    assert not stated_as(task, MIXED)
+def assert_detected(task: Any) -> None:
+    assert not holds(task, MIXED)
     assert certificate(task, clarabel_solver.solve(MIXED)) > 1e-4
 
 
@@ -281,16 +281,16 @@ def assert_caught(task: Any) -> None:
         lambda task: task.putvarname(N, "t"),
         lambda task: task.putaccname(0, ""),
     ],
-    ids=["variables exchanged", "rows exchanged", "variable", "row", "bound", "cone"],
+    ids=["variables swapped", "rows swapped", "variable", "row", "bound", "cone"],
 )
-def test_a_builder_that_gets_a_name_wrong_is_caught(spoil: Callable[[Any], object]) -> None:
+def test_a_wrong_name_is_detected(spoil: Callable[[Any], object]) -> None:
     with built(MIXED) as task:
-        assert stated_as(task, MIXED)
+        assert holds(task, MIXED)
         spoil(task)
-        assert not stated_as(task, MIXED)
+        assert not holds(task, MIXED)
 
 
-def test_a_readable_file_reads_like_the_problem(tmp_path: Path) -> None:
+def test_a_readable_file_contains_the_names(tmp_path: Path) -> None:
     with built(LIMITED_PROGRAMS["limited-max_sharpe_net"]) as task:
         task.writedata(str(tmp_path / "task.ptf"))
     text = " ".join((tmp_path / "task.ptf").read_text().replace("'", "").split())
@@ -298,34 +298,34 @@ def test_a_readable_file_reads_like_the_problem(tmp_path: Path) -> None:
     assert "family[ema] [-inf;0] + weight[m00] + weight[m01] + weight[m02]" in text
 
 
-@pytest.mark.parametrize("wrong", STATED_WRONGLY.values(), ids=list(STATED_WRONGLY))
-def test_a_builder_that_gets_the_statement_wrong_is_caught_twice(wrong: ConicProgram) -> None:
+@pytest.mark.parametrize("wrong", WRONG_PROGRAMS.values(), ids=list(WRONG_PROGRAMS))
+def test_a_wrong_program_is_detected_twice(wrong: ConicProgram) -> None:
     with built(wrong) as task:
-        assert_caught(task)
+        assert_detected(task)
 
 
-@pytest.mark.parametrize("spoil", BUILT_WRONGLY.values(), ids=list(BUILT_WRONGLY))
-def test_a_builder_that_gets_the_cone_or_the_bounds_wrong_is_caught_twice(
+@pytest.mark.parametrize("spoil", WRONG_TASKS.values(), ids=list(WRONG_TASKS))
+def test_a_wrong_cone_or_bound_is_detected_twice(
     spoil: Callable[[Any], None],
 ) -> None:
     with built(MIXED) as task:
         spoil(task)
-        assert_caught(task)
+        assert_detected(task)
 
 
-def test_multipliers_of_the_other_sign_are_caught() -> None:
+def test_multipliers_of_the_wrong_sign_are_detected() -> None:
     solution = clarabel_solver.solve(MIXED)
     with built(MIXED) as task:
         assert certificate(task, replace(solution, dual=-solution.dual)) > 1e-2
 
 
-def test_a_point_that_is_not_optimal_is_caught() -> None:
+def test_a_point_that_is_not_optimal_is_detected() -> None:
     solution = clarabel_solver.solve(MIXED)
     with built(MIXED) as task:
         assert certificate(task, replace(solution, x=solution.x * (1 + 1e-4))) > 1e-5
 
 
-def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
+def test_the_task_has_the_tolerance_and_the_threads_of_clarabel() -> None:
     with built(MIXED) as task:
         assert task.getintparam(mosek.iparam.num_threads) == 1
         for gap in (mosek.dparam.intpnt_co_tol_rel_gap, mosek.dparam.intpnt_tol_rel_gap):
@@ -333,21 +333,21 @@ def test_the_task_keeps_the_tolerance_and_the_threads_of_clarabel() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_arrays_are_such_as_mosek_takes_without_a_copy() -> None:
-    for program in EVERY.values():
+def test_mosek_takes_the_arrays_without_a_copy() -> None:
+    for program in ALL_PROGRAMS.values():
         with built(program):
             pass
 
 
 @pytest.mark.parametrize("solution", mosek.solsta.values, ids=str)
-@pytest.mark.parametrize("program", mosek.prosta.values, ids=str)
-def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, program: Any) -> None:
-    best = solution == mosek.solsta.optimal and program == mosek.prosta.prim_and_dual_feas
-    assert (mosek_solver.translate_status(solution, program) == "Solved") == best
+@pytest.mark.parametrize("problem", mosek.prosta.values, ids=str)
+def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, problem: Any) -> None:
+    best = solution == mosek.solsta.optimal and problem == mosek.prosta.prim_and_dual_feas
+    assert (mosek_solver.translate_status(solution, problem) == "Solved") == best
 
 
 @pytest.mark.parametrize(
-    ("solution", "program", "word"),
+    ("solution", "problem", "word"),
     [
         ("prim_infeas_cer", "prim_infeas", "PrimalInfeasible"),
         ("dual_infeas_cer", "dual_infeas", "DualInfeasible"),
@@ -356,11 +356,11 @@ def test_only_an_optimum_of_a_feasible_problem_is_solved(solution: Any, program:
         ("optimal", "unknown", "solsta.optimal, prosta.unknown"),
     ],
 )
-def test_certificates_have_clarabels_words_and_all_else_moseks(
-    solution: str, program: str, word: str
+def test_certificates_have_clarabels_words_and_other_statuses_moseks(
+    solution: str, problem: str, word: str
 ) -> None:
     found = mosek_solver.translate_status(
-        getattr(mosek.solsta, solution), getattr(mosek.prosta, program)
+        getattr(mosek.solsta, solution), getattr(mosek.prosta, problem)
     )
     assert found == word
 
@@ -397,7 +397,7 @@ def test_with_a_licence_mosek_and_clarabel_agree(name: str, licensed: None) -> N
         np.testing.assert_allclose(found.x, expected.x, rtol=1e-4, atol=1e-4)
 
 
-def test_with_a_licence_mosek_and_clarabel_agree_that_nothing_is_feasible(licensed: None) -> None:
+def test_with_a_licence_mosek_and_clarabel_agree_on_infeasibility(licensed: None) -> None:
     program = replace(MIXED, b=np.where(np.arange(M) > N, 0.05, MIXED.b))
     for solve in (mosek_solver.solve, clarabel_solver.solve):
         assert solve(program).status == "PrimalInfeasible"

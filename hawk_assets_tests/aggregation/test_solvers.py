@@ -54,7 +54,7 @@ def test_clarabel_never_requests_a_licence() -> None:
         patch.setenv(LICENCE, f"{server.port}@127.0.0.1")
         solver = Solver(SolverSettings("clarabel", f"{server.port}@127.0.0.1"))
         assert_clarabels(solver)
-        assert server.heard == []
+        assert server.received == []
     assert solver.mosek_failures == []
 
 
@@ -93,7 +93,7 @@ def test_an_optserver_is_called_before_clarabel_replaces_it() -> None:
         address = f"http://127.0.0.1:{server.port}"
         solver = Solver(SolverSettings(server=address))
         assert_clarabels(solver)
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
     (why,) = solver.mosek_failures
     assert "err_server_status (8002)" in why
     assert f"HAWK_OPTSERVER={address}" in why
