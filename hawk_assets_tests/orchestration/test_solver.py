@@ -57,7 +57,7 @@ def test_without_any_licence_the_month_says_why_and_the_check_what_to_do(desk: D
     run = weigh(desk, SolverSettings())
     assert run.failed == {}
     (warning,) = run.warnings
-    assert "HAWK_SOLVER=clarabel chooses it" in warning
+    assert "HAWK_SOLVER=clarabel accepts that" in warning
     assert UNLICENSED in warning
     found = figures(desk, MONTH)
     assert found["solver"] == "clarabel"
@@ -81,7 +81,7 @@ def test_a_licence_that_cannot_be_used_is_a_warning_on_the_weights(
     run = weigh(desk, SolverSettings(licence=str(file)))
     assert run.failed == {}
     (warning,) = run.warnings
-    assert warning.startswith("weights: Clarabel solved instead")
+    assert warning.startswith("weights: Clarabel replaced MOSEK")
     assert "MOSEK cannot be used: err_flexlm" in warning
     assert str(file) in warning
     assert str(file) in figures(desk, MONTH)["solver_fallback"]

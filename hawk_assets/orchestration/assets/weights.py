@@ -32,20 +32,20 @@ def build(
     solved = dg.AssetCheckSpec(
         SOLVED,
         asset=dg.AssetKey(WEIGHTS),
-        description="The objective itself was solved, for every month in which a model has a "
-        "record; a warning names the others.",
+        description="The weights of every month in which a model has a record come from the "
+        "objective; a warning names the months with a fallback.",
     )
     solver = dg.AssetCheckSpec(
         SOLVER,
         asset=dg.AssetKey(WEIGHTS),
-        description="The solver of HAWK_SOLVER solved; under auto, Clarabel in place of a MOSEK "
-        "that cannot be used is a warning. HAWK_SOLVER=clarabel chooses it.",
+        description="The weights come from the solver in HAWK_SOLVER; a warning if it is auto, "
+        "MOSEK cannot be used, and Clarabel replaces it. Set HAWK_SOLVER=clarabel to accept that.",
     )
-    menu = dg.Enum("Objective", [dg.EnumValue(n, description=d) for n, d in OBJECTIVES.items()])
+    choices = dg.Enum("Objective", [dg.EnumValue(n, description=d) for n, d in OBJECTIVES.items()])
     objective = dg.Field(
-        menu,
+        choices,
         default_value=parameters.objective,
-        description="How models are weighted in this run; HAWK_OBJECTIVE is for all of them.",
+        description="The objective of this run only; HAWK_OBJECTIVE sets it for all runs.",
     )
     return build_stage(
         "weights",
@@ -94,7 +94,7 @@ def _weights(
 
 
 def _record_fallbacks(run: Stage, weights: pd.DataFrame, solver: Solver) -> None:
-    """On each month that Clarabel has solved in MOSEK's place why, and a verdict on it."""
+    """Record why Clarabel replaced MOSEK, on the months concerned and as a check."""
     why = "; ".join(solver.mosek_failures)
     months = weights.loc[weights["solver"] == "clarabel", "month"].unique() if why else []
     key = dg.AssetKey(WEIGHTS)
@@ -105,7 +105,7 @@ def _record_fallbacks(run: Stage, weights: pd.DataFrame, solver: Solver) -> None
             check_name=SOLVER,
             passed=not why,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"Clarabel solved instead, HAWK_SOLVER=clarabel chooses it: {why}"
+            description=f"Clarabel replaced MOSEK; HAWK_SOLVER=clarabel accepts that: {why}"
             if why
             else "",
             metadata={"months_solved_by_clarabel": len(months)},
