@@ -1,1 +1,1 @@
-"""The words every stage shares. Pure: no Dagster, no input or output, no clock, no environment."""
+"""What every stage shares. Pure: no Dagster, no input or output, no clock, no environment."""

@@ -1,15 +1,15 @@
-"""The errors a user can meet. Each message names the file, ticker, date or setting, and the remedy.
+"""The errors that a user can meet. Each message names what is wrong, where, and the remedy.
 
-The command line prints them without a traceback; anything else is a defect of this package.
+The command line prints them without a traceback. Any other exception is a defect of this package.
 """
 
 
 class HawkError(Exception):
-    """Base of every error that the user, not this package, can put right."""
+    """Base of every error that the user can correct."""
 
 
 class SettingsError(HawkError):
-    """An environment variable or a command-line value is not usable."""
+    """A setting or a command-line value cannot be used."""
 
 
 class DataError(HawkError):
@@ -29,7 +29,7 @@ class SimulationError(HawkError):
 
 
 class SolverError(HawkError):
-    """The solver asked for cannot be used: no licence, no answer from its server."""
+    """The chosen solver cannot be used: no licence, or its server does not answer."""
 
 
 class StorageError(HawkError):
@@ -37,4 +37,4 @@ class StorageError(HawkError):
 
 
 class AlertError(HawkError):
-    """An alert was not taken by whoever is to be told."""
+    """The webhook did not accept an alert."""

@@ -1,7 +1,7 @@
 """The tables between the stages: columns, keys, units and what may be missing.
 
-``date`` is a tz-naive midnight (``datetime64[ns]``; ``date32`` on disk). A price or a feature may
-be NaN where the column says nullable: a hole, never to be filled. Everything else is present.
+``date`` is a tz-naive midnight (``datetime64[ns]``; ``date32`` on disk). NaN is allowed in nullable
+columns only. It means a hole, which is never filled.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ _DATE = pa.Column(
 
 
 def _is_text(column: "pd.Series[str]") -> "bool | pd.Series[bool]":
-    # One look at the column; pandera's own, value by value, costs more than all else together.
+    # One check of the whole column: pandera's own goes value by value, and would be the slowest.
     if infer_dtype(column) in ("string", "empty"):
         return True
     return column.map(lambda value: isinstance(value, str))
@@ -59,7 +59,7 @@ MARKET_DATA_SCHEMA = pa.DataFrameSchema(
     name="market_data",
 )
 """One bar per session and ticker; prices adjusted, in the currency of the book; volume in shares.
-NaN is a hole: the bar is left out of every feature that reads the column."""
+NaN is a hole: the bar is dropped for every model that reads the column."""
 
 COMMITMENTS_OF_TRADERS_SCHEMA = pa.DataFrameSchema(
     {
@@ -99,7 +99,7 @@ MODEL_STATES_SCHEMA = pa.DataFrameSchema(
 ``vol_63`` is a fraction per day. NaN is not ready, or a hole."""
 
 STATE_COLUMNS = tuple(MODEL_STATES_SCHEMA.columns)
-"""What the states of every model begin with; no feature may be called so."""
+"""The first columns of every model's states; no feature may have one of these names."""
 
 INSIGHTS_SCHEMA = pa.DataFrameSchema(
     {
@@ -146,7 +146,7 @@ PERFORMANCE_METRICS_SCHEMA = pa.DataFrameSchema(
     strict=True,
     name="performance_metrics",
 )
-"""Figures of a window ending on the month's last session; a metric that is undefined is absent."""
+"""Figures of a window that ends on the month's last session; an undefined metric has no row."""
 
 WEIGHTS_SCHEMA = pa.DataFrameSchema(
     {
@@ -198,26 +198,26 @@ RENAMED_COLUMNS: Mapping[str, Mapping[str, str]] = {"weights": {"rung": "fallbac
 """By table the old name of a column and its name now; a stored file of either name is read."""
 
 
-def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Hold a table against its schema.
+def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Check a table against its schema.
 
     :param schema: one of this module's schemas
     :param frame: the table
-    :param where: the file or asset it comes from, for the message
-    :return: the frame with the schema's columns first and a fresh index
-    :raises DataError: names the place, column, ticker and date of the first bad row, and the count
+    :param origin: the file or asset that it comes from, for the message
+    :return: the frame with the schema's columns first and a new index
+    :raises DataError: names the origin, column, ticker and date of the first bad row, and the count
     """
     names = list(schema.columns)
     if missing := [c for c in names if c not in frame.columns]:
         raise DataError(
-            f"{where}: column {', '.join(missing)} is missing; "
+            f"{origin}: column {', '.join(missing)} is missing; "
             f"{schema.name} needs {', '.join(names)}, found {', '.join(map(str, frame.columns))}"
         )
     frame = frame.reset_index(drop=True)
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        raise DataError(f"{where}: {_explain(errors, frame)}") from None
+        raise DataError(f"{origin}: {_explain(errors, frame)}") from None
     return frame[names + [c for c in frame.columns if c not in names]]
 
 

@@ -1,6 +1,6 @@
-"""Months and trading sessions. A session is a date on which the data holds at least one row.
+"""Months and trading sessions. A session is a date on which the data has at least one row.
 
-No exchange calendar: what traded is what the data says traded. Dates are tz-naive midnights
+There is no exchange calendar: the data says what traded. Dates are tz-naive midnights
 (``datetime64[ns]``); a month is the ``Timestamp`` of its first day, and its partition key is that
 day in ISO form.
 """
@@ -15,10 +15,10 @@ _BARS_PER_MONTH_AT_LEAST = 250 / 12
 
 
 def months_covering(bars: int) -> int:
-    """How many whole months before a month are certain to hold ``bars`` sessions of a full market.
+    """How many whole months before a month certainly contain ``bars`` sessions.
 
-    :param bars: bars or rows of memory, ``>= 0``
-    :return: 0 for no memory; else ``ceil(bars / (250/12)) + 1``, the spare one for short months
+    :param bars: bars or sessions that are needed before the month, ``>= 0``
+    :return: 0 for 0 bars; else ``ceil(bars / (250/12)) + 1``, one more because months differ
     """
     return 0 if bars == 0 else int(np.ceil(bars / _BARS_PER_MONTH_AT_LEAST)) + 1
 

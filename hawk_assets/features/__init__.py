@@ -1,1 +1,1 @@
-"""Indicator and signal functions that two or more models use. TA-Lib lives here and in models."""
+"""Indicator and signal functions that several models use. Only this and models/ use TA-Lib."""

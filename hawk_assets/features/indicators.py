@@ -1,8 +1,8 @@
 """Indicators of one ticker's valid bars: arrays in, arrays of the same length out.
 
-TA-Lib never sees a NaN inside a series here, because bars with a hole are left out beforehand; one
-NaN would freeze its RSI at 0 for ever. Every parameter is passed explicitly: defaults changed
-between releases.
+TA-Lib gets no NaN inside a series, because bars with a hole are dropped before: one NaN would
+freeze its RSI at 0 for ever. Every parameter is passed explicitly, because defaults changed between
+releases.
 """
 
 import numpy as np
@@ -10,19 +10,20 @@ import talib
 
 from hawk_assets.core.model import Array
 
-_SEED_ERROR = 1e3
-_TOLERANCE = 1e-9
-_FLAT = 1e-9
+_START_ERROR = 1e3
+_FORGOTTEN = 1e-9
+_NO_WIDTH = 1e-9
 
 
 def recursive_warmup(first_value: int, alpha: float) -> int:
-    """Bars after which a recursive filter has forgotten where it was started.
+    """Bars after which the start of a recursive filter no longer influences its values.
 
     :param first_value: index of the indicator's first value (TA-Lib's lookback)
     :param alpha: the filter's step: 2/(n+1) for an EMA, 1/n for Wilder's averages
-    :return: bars until a seed error of 1000 times today's scale has decayed to 1e-9 of it
+    :return: bars until an error of 1000 times today's value, at the start, has decayed to 1e-9 of
+        that value
     """
-    return first_value + int(np.ceil(np.log(_TOLERANCE / _SEED_ERROR) / np.log1p(-alpha)))
+    return first_value + int(np.ceil(np.log(_FORGOTTEN / _START_ERROR) / np.log1p(-alpha)))
 
 
 def ema(close: Array, span: int) -> Array:
@@ -51,7 +52,7 @@ def lowest(values: Array, span: int) -> Array:
 def rsi(close: Array, span: int) -> Array:
     """Relative strength index in [0, 100] with Wilder's averages, 50 where nothing has moved.
 
-    TA-Lib answers 0, "oversold for ever", where gains and losses have both decayed to nothing.
+    TA-Lib returns 0, oversold for ever, where gains and losses have both decayed to 0.
     Source: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 
     :return: NaN for the first ``span`` bars
@@ -81,11 +82,12 @@ def past_return(close: Array, start: int, stop: int) -> Array:
 
 
 def percent_b(close: Array, span: int, width: float) -> Array:
-    """Where the close is within its Bollinger band: 0 at the lower edge, 1 at the upper.
+    """Where the close is within its Bollinger band: 0 at the lower edge, 1 at the upper edge.
 
-    The band is the mean of ``span`` closes and ``width`` population standard deviations around it.
-    To 12 decimals, so that a close on an edge is on it; each value depends on its own ``span``
-    closes only, bit for bit. Source: John Bollinger, Bollinger on Bollinger Bands, 2001.
+    The band is the mean of ``span`` closes plus and minus ``width`` population standard deviations.
+    Rounded to 12 decimals, so that a close on an edge compares as equal to it. Each value depends
+    only on its own ``span`` closes, bit for bit.
+    Source: John Bollinger, Bollinger on Bollinger Bands, 2001.
 
     :return: NaN for the first ``span - 1`` bars; 0.5 where the band has no width
     """
@@ -94,7 +96,7 @@ def percent_b(close: Array, span: int, width: float) -> Array:
         return out
     windows = np.lib.stride_tricks.sliding_window_view(close, span)
     middle, half = windows.mean(axis=1), width * windows.std(axis=1)
-    flat = half <= _FLAT * middle
+    flat = half <= _NO_WIDTH * middle
     place = (close[span - 1 :] - middle + half) / np.where(flat, 1.0, 2 * half)
     out[span - 1 :] = np.where(flat, 0.5, np.round(place, 12))
     return out

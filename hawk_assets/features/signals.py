@@ -1,10 +1,12 @@
-"""From wide state frames to signals: scaling a score, and hysteresis with a bounded memory."""
+"""From states to signals: scaling a score, and holding a signal for a limited time."""
 
 import numpy as np
 import pandas as pd
 
+from hawk_assets.core.types import Signal
 
-def scaled_signal(score: pd.DataFrame, scale: pd.DataFrame) -> pd.DataFrame:
+
+def scaled_signal(score: pd.DataFrame, scale: pd.DataFrame) -> Signal:
     """``clip(z / 2, -1, 1)`` for ``z = score / scale``.
 
     :param score: shape ``(n_sessions, n_tickers)``
@@ -14,12 +16,11 @@ def scaled_signal(score: pd.DataFrame, scale: pd.DataFrame) -> pd.DataFrame:
     return (score / scale.where(scale > 0) / 2.0).clip(-1.0, 1.0)
 
 
-def latch(enter: pd.DataFrame, leave: pd.DataFrame, max_hold: int) -> pd.DataFrame:
+def latch(enter: pd.DataFrame, leave: pd.DataFrame, max_hold: int) -> Signal:
     """1 from an entry until an exit, at most ``max_hold`` sessions after the latest entry; else 0.
 
-    The last event wins and an exit beats an entry of the same session, so that the memory is
-    exactly ``max_hold - 1`` sessions. A loop with a stop counted from the first entry would
-    remember for ever.
+    The latest event decides; an exit beats an entry of the same session. So the memory is exactly
+    ``max_hold - 1`` sessions. A limit counted from the first entry would need all of the past.
 
     :param enter: True where the entry condition holds, shape ``(n_sessions, n_tickers)``
     :param leave: True where the exit condition holds, same shape

@@ -1,9 +1,9 @@
-"""Models that are fitted: walk forward through the calendar, never on a label still in the future.
+"""The base of models that are fitted: a classifier that walks forward through the calendar.
 
-On the first session of each month (or quarter) a classifier is fitted on the ``train`` sessions
-whose labels were complete before it, all tickers pooled, and used until the next one. Reference:
-Marcos Lopez de Prado, Advances in Financial Machine Learning, 2018, chapter 7, for purge and
-embargo.
+On the first session of each month (or quarter) a classifier is fitted on the last ``train``
+sessions whose labels were complete before that session, all tickers pooled. It is used until the
+next fit. No label lies in the future. Reference: Marcos Lopez de Prado, Advances in Financial
+Machine Learning, 2018, chapter 7, for purge and embargo.
 """
 
 from abc import abstractmethod
@@ -26,11 +26,11 @@ Predict = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class WalkForwardClassifier(TradingModel):
-    """Subclasses say how to fit; the probability of a rise becomes ``clip(4 (p - 0.5), -1, 1)``.
+    """Subclasses implement ``fit``. A probability p of a rise becomes ``clip(4 (p - 0.5), -1, 1)``.
 
-    :param horizon: sessions ahead whose rise is the label
-    :param train: sessions of a training window; without a whole window there is no model
-    :param embargo: sessions left out between the last label and the fit
+    :param horizon: sessions ahead over which a rise is the label
+    :param train: sessions of a training window; the signal is 0 until there is a whole window
+    :param embargo: sessions between the last label and the fit that are not used
     """
 
     horizon: int = 5
@@ -38,7 +38,7 @@ class WalkForwardClassifier(TradingModel):
     embargo: int = 1
 
     period: ClassVar[str] = "M"
-    """Calendar period whose first session refits: ``M`` or ``Q``."""
+    """Calendar period at whose first session the classifier is fitted: ``M`` or ``Q``."""
 
     def __post_init__(self) -> None:
         if not (self.horizon >= 1 and self.train >= 2 and self.embargo >= 0):
@@ -55,12 +55,12 @@ class WalkForwardClassifier(TradingModel):
 
     @abstractmethod
     def fit(self, features: Array, rises: Labels, seed: int) -> Predict:
-        """A fitted classifier.
+        """Fit a classifier.
 
         :param features: standardised, shape ``(n_rows, n_features)``
         :param rises: 1 where the price rose, shape ``(n_rows,)``; both classes occur
-        :param seed: from the date of the fit
-        :return: from features to the probability of a rise, shape ``(n_rows,)``
+        :param seed: a function of the date of the fit
+        :return: a function from features to the probability of a rise, shape ``(n_rows,)``
         """
 
     def features(self, bars: Bars) -> dict[str, Array]:
@@ -106,7 +106,7 @@ class WalkForwardClassifier(TradingModel):
 
 
 def _periods(sessions: pd.DatetimeIndex, period: str) -> list[tuple[int, int]]:
-    """First row and end of each calendar period, but the first, whose beginning may be cut off."""
+    """First row and end of each calendar period except the first, which may be incomplete."""
     names = sessions.to_period(period)
     starts = np.flatnonzero(names[1:] != names[:-1]) + 1
     return list(zip(starts, np.append(starts[1:], len(sessions)), strict=False))

@@ -1,1 +1,1 @@
-"""Model states to insights: the signal of each model, sized into weights."""
+"""Model states to insights: the signal of each model, and its weights."""

@@ -1,4 +1,4 @@
-"""Model states to insights: the signal held over short holes, then sized into weights."""
+"""Model states to insights: the signal, held over short holes, times a budget per ticker."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from hawk_assets.insights.sizing import (
 
 
 def sessions_needed(model: TradingModel, sizing: SizingParameters = DEFAULT_SIZING) -> int:
-    """Sessions before a month that its insights depend on: the model's own and the hold's."""
+    """Sessions before a month that its insights depend on: ``lookback`` and the hold."""
     return model.lookback + sizing.hold_sessions
 
 
@@ -32,12 +32,12 @@ def build_insights(
 ) -> pd.DataFrame:
     """The insights of ``months``.
 
-    A ticker without a bar keeps its last signal for ``hold_sessions`` and is flat after that.
-    ``weight = inverse_volatility_budget * signal``: linear in the signal, so gross exposure never
-    exceeds 1 and conviction is kept; no renormalisation.
+    A ticker without a bar keeps its last signal for ``hold_sessions``, and has weight 0 after that.
+    ``weight = inverse_volatility_budget * signal``. It is linear in the signal, not renormalised:
+    a weak signal stays a small weight, and gross exposure never exceeds 1.
 
-    :param model: the model whose signal is months
-    :param states: its states, the months asked for and ``months_needed`` before the first
+    :param model: the model whose signal is computed
+    :param states: its states, of ``months`` and of ``months_needed`` before the first
     :param months: the months to compute, ascending
     :param sizing: the cap of a ticker, the floor of its volatility, and the hold
     :return: date, ticker, model, signal, weight; one row per session and ticker that had a bar on
@@ -79,6 +79,6 @@ def build_insights(
 
 
 def _hold(wide: pd.DataFrame, sizing: SizingParameters) -> pd.DataFrame:
-    """The last value stands for the missing ones after it, for so many sessions."""
+    """Missing values replaced by the last one before them, for at most ``hold_sessions``."""
     # pandas has no limit of 0.
     return wide.ffill(limit=sizing.hold_sessions) if sizing.hold_sessions else wide

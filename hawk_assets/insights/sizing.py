@@ -1,6 +1,6 @@
-"""How large a position is: each ticker's share of a portfolio, from its volatility.
+"""Sizing: each ticker's share of a model's portfolio, from its volatility.
 
-Not here: the signal, which is the model's, and how long it is held (``builder``).
+Not here: the signal, which is the model's, and how it is held over holes (``builder``).
 """
 
 import math
@@ -20,8 +20,8 @@ class SizingParameters:
     """How signals become weights, the same for every model.
 
     :param cap: the largest share of one ticker in a model's portfolio
-    :param vol_floor: annualised volatility below which a ticker counts as that volatile
-    :param hold_sessions: sessions that the last signal stands for missing ones; at most 252
+    :param vol_floor: annualised volatility; a ticker below it is treated as having it
+    :param hold_sessions: sessions for which the last signal replaces missing ones, at most 252
     :raises SettingsError: a value that cannot be used
     """
 
@@ -42,13 +42,13 @@ DEFAULT_SIZING = SizingParameters()
 
 
 def inverse_volatility_budget(vol: Array, parameters: SizingParameters = DEFAULT_SIZING) -> Array:
-    """Inverse-volatility shares of one portfolio, none above the cap: water-filling.
+    """Shares of one portfolio inverse to volatility, none above the cap (water-filling).
 
     :param vol: daily volatility, shape ``(n_dates, n_tickers)``; NaN where not ready
     :param parameters: cap and floor
-    :return: the same shape; shares in [0, cap], summing to 1 or to the cap times the ready tickers
-        if that is less; 0 where not ready. A row does not depend on tickers that are not ready,
-        not even in its last bit.
+    :return: the same shape; shares in [0, cap], 0 where not ready. They sum to 1, or to the cap
+        times the number of ready tickers if that is less. Tickers that are not ready do not change
+        the others, not even in the last bit.
     """
     cap, floor = parameters.cap, parameters.vol_floor
     inverse = np.nan_to_num(1.0 / np.maximum(vol * np.sqrt(BARS_PER_YEAR), floor), nan=0.0)

@@ -1,1 +1,1 @@
-"""Raw market data to model states: the features of each model, from its own bounded window."""
+"""Market data to model states: the features of each model, each year from a bounded window."""

@@ -1,4 +1,4 @@
-"""Market data to model states. Per ticker, and each year from its own bounded window."""
+"""Market data to model states: per ticker, each year from its own bounded window."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,12 +23,12 @@ _REST_OF_YEAR = 11
 
 
 def bars_needed(model: TradingModel) -> int:
-    """Valid bars before a year that its states depend on: the model's own, and those of vol_63."""
+    """Valid bars before a year that its states depend on: for the features and for vol_63."""
     return max(model.warmup, VOL_BARS)
 
 
 def months_needed(model: TradingModel) -> int:
-    """Months of market data before a month that its states depend on: as a December needs."""
+    """Months of market data before a month that its states depend on, as a December needs them."""
     return months_covering(bars_needed(model)) + _REST_OF_YEAR
 
 
@@ -40,7 +40,7 @@ def report_months(model: TradingModel) -> int:
 def bars_behind(
     model: TradingModel, market_data: pd.DataFrame, ticker: str, session: pd.Timestamp
 ) -> pd.DataFrame:
-    """The raw rows that a state is made of: the features of ``session`` see no others.
+    """The raw rows behind a state: the features of ``session`` see no others.
 
     :param market_data: the month of the session and ``months_needed`` before it
     :return: the ticker's valid bars from its year's window up to the session, oldest first; no rows
@@ -59,17 +59,17 @@ def bars_behind(
 
 
 class StateBuilder:
-    """Makes the states of ``months``, model after model, from market data put in order once.
+    """Computes the states of ``months`` for several models; the market data is sorted once.
 
-    A recursive indicator remembers where it was started, so the start is part of the definition:
-    the months of a year see, per ticker, the last ``bars_needed`` valid bars before that year, and
-    the year up to themselves; nothing else, however much is passed. So a month computed alone and
-    the same month computed within twenty years are equal in every bit.
+    The values of a recursive indicator depend on its start, so the start is part of the definition.
+    The months of a year see, per ticker, the last ``bars_needed`` valid bars before that year, and
+    the bars of the year up to the month; nothing else, however much is passed. So a month computed
+    alone equals the same month computed within twenty years, in every bit.
 
-    :param market_data: the months asked for and ``months_needed`` before the first, any row order
+    :param market_data: ``months`` and ``months_needed`` before the first, any row order
     :param months: the months to compute, ascending
-    :param commitments: commitments_of_traders of the months asked for and ``report_months`` before
-        the first, for models that read them
+    :param commitments: commitments_of_traders of ``months`` and ``report_months`` before the first,
+        for models that read them
     """
 
     def __init__(
@@ -105,8 +105,7 @@ class StateBuilder:
                     if array.shape != its.shape:
                         raise ModelError(
                             f"{model.name}: feature {name!r} of {ticker} in {str(dates[at][0])[:4]}"
-                            f" has shape {array.shape}, not one value per bar; return arrays as "
-                            "long as the bars"
+                            f" has shape {array.shape}, not {its.shape}; return one value per bar"
                         )
                     its[:] = array
             too_young += [
@@ -135,7 +134,7 @@ def build_states(
     months: pd.DatetimeIndex,
     commitments: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The states of one model alone; see :class:`StateBuilder`."""
+    """The states of one model; see :class:`StateBuilder`."""
     return StateBuilder(market_data, months, commitments).states(model)
 
 
@@ -153,8 +152,8 @@ def _compute(
 
 
 def _year_edges(months: pd.DatetimeIndex, reach: int) -> Dates:
-    """Per year of ``months``, shape ``(n_years, 4)``: where its window may begin, its first day,
-    and the begin and end of the months wanted of it."""
+    """Per year of ``months``, shape ``(n_years, 4)``: the earliest start of its window, its first
+    day, and the start and end of its months."""
     wanted = months.to_numpy().astype("datetime64[M]")
     years = wanted.astype("datetime64[Y]")
     first = np.flatnonzero(np.append(True, years[1:] != years[:-1]))[: len(years)]
@@ -165,18 +164,20 @@ def _year_edges(months: pd.DatetimeIndex, reach: int) -> Dates:
 
 
 class _Window(NamedTuple):
-    """The bars that a year's wanted months see and are, as positions of one ticker's bars."""
+    """The bars that the months of a year see and contain, as indices of one ticker's bars."""
 
     first: int
-    """Where it begins; that is 0 or ``cut`` where there are fewer bars than needed."""
+    """The first bar that the months see."""
     start: int
+    """The first bar in the months."""
     stop: int
+    """The end of the months."""
     cut: bool
-    """There are bars before it that it must not see, though it would need more."""
+    """There are earlier bars, but too old to be read, and fewer are left than needed."""
 
 
 def _windows(dates: Dates, years: Dates, need: int) -> list[_Window]:
-    """The windows of the years that the ticker has bars of."""
+    """The windows of the years in which the ticker has bars."""
     windows = []
     for mapped, anchor, start, stop in np.searchsorted(dates, years).tolist():
         if start < stop:
@@ -192,7 +193,8 @@ def _features(
     windows: list[_Window],
     reports: Reports | None,
 ) -> Iterator[tuple[slice, dict[str, Array]]]:
-    """The features of one ticker, and which bars they are of; what comes later counts."""
+    """The features of one ticker, and the bars that they belong to; a later result replaces an
+    earlier one for the same bars."""
     one_pass = model.slice_stable and reports is None
     if one_pass:
         yield slice(None), _compute(model, bars, dates, None)
@@ -201,5 +203,5 @@ def _features(
             window = {name: array[first:stop] for name, array in bars.items()}
             new_year = dates[start].astype("datetime64[Y]").astype("datetime64[M]")
             known = reports and reports.since(new_year - months_of_reports(model.reports))
-            made = _compute(model, window, dates[first:stop], known)
-            yield slice(start, stop), {name: a[start - first :] for name, a in made.items()}
+            features = _compute(model, window, dates[first:stop], known)
+            yield slice(start, stop), {name: a[start - first :] for name, a in features.items()}

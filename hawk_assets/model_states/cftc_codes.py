@@ -1,7 +1,7 @@
-"""Which futures contract speaks for a ticker in the commitments of traders.
+"""The futures contract whose commitments of traders are used for a ticker.
 
 CFTC contract market codes, as strings: names change ("U.S. TREASURY BONDS" became "UST BOND"),
-codes do not. A fund without a clean contract is absent and never takes a position from a report.
+codes do not. A fund that follows no single contract is absent, and gets no report.
 """
 
 CONTRACTS = {

@@ -1,4 +1,4 @@
-"""Weekly commitments of traders as a daily model may know them: after their release only."""
+"""Weekly commitments of traders for daily models: known only after their release."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,9 @@ _LONGEST_DELAY = 60
 
 
 def months_of_reports(count: int) -> int:
-    """Months before a month that are certain to hold ``count`` weekly releases.
+    """Months before a month that certainly contain ``count`` weekly releases.
 
-    Sixty days are added for a shutdown, during which nothing is published.
+    Sixty days are added for a government shutdown, during which nothing is published.
     """
     return 0 if count == 0 else int(np.ceil((7 * count + _LONGEST_DELAY) / _DAYS_PER_MONTH)) + 1
 
@@ -40,16 +40,16 @@ class Reports:
 
     @classmethod
     def none(cls) -> "Reports":
-        """No report at all."""
+        """No reports."""
         return cls(np.empty(0, "M8[ns]"), {name: np.empty(0) for name in NUMBERS})
 
     def since(self, start: np.datetime64) -> "Reports":
-        """Only what was released on ``start`` or later."""
+        """The reports released on ``start`` or later."""
         first = int(np.searchsorted(self.released, start.astype("datetime64[ns]")))
         return Reports(self.released[first:], {k: v[first:] for k, v in self.numbers.items()})
 
     def before(self, dates: Dates, count: int) -> dict[str, Array]:
-        """What was public before each date; a report released on a Friday moves Monday's states.
+        """The reports public before each date: one released on a Friday counts from Monday on.
 
         :param dates: shape ``(n_bars,)``
         :param count: how many reports per date
@@ -67,9 +67,9 @@ class Reports:
 
 
 def reports_of(ticker: str, commitments: pd.DataFrame | None) -> Reports:
-    """The reports behind a ticker: of its contract, or of a contract that bears its name.
+    """The reports for a ticker: of its contract, or of a contract that has the ticker's name.
 
-    :param commitments: commitments_of_traders, any row order; a report with a hole is left out
+    :param commitments: commitments_of_traders, any row order; a report with a hole is dropped
     """
     if commitments is None:
         return Reports.none()

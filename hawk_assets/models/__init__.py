@@ -1,4 +1,4 @@
-"""One file per trading model. This package only discovers them: nothing else is edited for one."""
+"""One file per trading model. The package discovers them: a new model needs no other edit."""
 
 import importlib
 import pkgutil
@@ -12,8 +12,8 @@ from hawk_assets.core.model import TradingModel
 def registry(modules: Iterable[tuple[str, Iterable[TradingModel]]]) -> dict[str, TradingModel]:
     """The models of several files by name, sorted.
 
-    :param modules: module name and its ``MODELS``
-    :raises ModelError: two models with one name
+    :param modules: the name of each module and its ``MODELS``
+    :raises ModelError: two models have the same name
     """
     found: dict[str, tuple[str, TradingModel]] = {}
     for module, models in modules:
@@ -29,9 +29,11 @@ def registry(modules: Iterable[tuple[str, Iterable[TradingModel]]]) -> dict[str,
 
 @cache
 def discover() -> Mapping[str, TradingModel]:
-    """Every registered model by name. A file that does not import stops the caller with its error.
+    """Every registered model by name.
 
-    :raises ModelError: a file without ``MODELS``, one that fails to import, or two equal names
+    A file that cannot be imported raises: a model must not disappear without notice.
+
+    :raises ModelError: a file fails to import or has no ``MODELS``, or two names are equal
     """
     modules = []
     for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):

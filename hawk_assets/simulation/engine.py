@@ -1,7 +1,7 @@
-"""The adapter over hawk-backtester: what the engine would swallow silently is an error here.
+"""The adapter of hawk-backtester: input that the engine would accept wrongly is an error here.
 
 The only module that imports polars and hawk_backtester, and only when a simulation runs. The
-engine trades an event at the close of its own date; lag, holes and restarts are not its business.
+engine trades a target at the close of its own date. Lag, holes and restarts are in ``performance``.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,15 +29,14 @@ def run(
     :param prices: closes, shape ``(n_sessions, n_tickers)``, finite and positive; columns that the
         weights do not name are ignored
     :param weights: complete target portfolios as fractions of the book's value, shape
-        ``(n_events, n_held)``, finite; each traded at the close of its date, a session
+        ``(n_events, n_held)``, finite; each is traded at the close of its date, a session
     :param parameters: money and costs; the lag is not applied here
     :return: the engine's results (columns ``SIMULATION_COLUMNS``) and the dollars held at each
         close (the weights' tickers, sorted, and ``cash``), both indexed by session from the first
         event on
-    :raises SimulationError: input the engine cannot be trusted with, a crash of the engine, or a
-        book that is worth nothing
+    :raises SimulationError: unusable input, a crash of the engine, or a book that is worth nothing
     """
-    if weights.columns.empty:  # the engine wants a column, even for a book of cash alone
+    if weights.columns.empty:  # the engine needs a column, even for a book that is all cash
         weights = weights.assign(idle=0.0)
         prices = prices.assign(idle=1.0)
     _check(name, prices, weights)
@@ -51,7 +50,7 @@ def run(
         row = int(np.argmax(lost))
         raise SimulationError(
             f"{name}: bankrupt on {results.index[row]:%Y-%m-%d}, the book is worth "
-            f"{value[row]:,.2f}; lower the leverage of its weights or correct the price of that day"
+            f"{value[row]:,.2f}; reduce the leverage of its weights, or correct that day's prices"
         )
     return results[list(SIMULATION_COLUMNS)], positions
 
@@ -59,11 +58,11 @@ def run(
 def _check(name: str, prices: pd.DataFrame, weights: pd.DataFrame) -> None:
     if reserved := [c for c in weights.columns if c in _RESERVED]:
         raise SimulationError(
-            f"{name}: the ticker {reserved[0]!r} has a name the simulator reserves; rename it"
+            f"{name}: {reserved[0]!r} cannot be a ticker: the simulator reserves it; rename it"
         )
     if unpriced := [c for c in weights.columns if c not in prices.columns]:
         raise SimulationError(
-            f"{name}: there is a weight but no price for {unpriced[0]}; add it to market_data"
+            f"{name}: no price for {unpriced[0]}, which has a weight; add it to market_data"
         )
     prices = prices[weights.columns]
     for what, frame in (("price", prices), ("weight", weights)):
@@ -85,7 +84,7 @@ def _check(name: str, prices: pd.DataFrame, weights: pd.DataFrame) -> None:
     if len(strange := weights.index.difference(prices.index)):
         raise SimulationError(
             f"{name}: there are weights for {strange[0]:%Y-%m-%d}, which is not a session; "
-            "move them to the session they trade on"
+            "move them to the session on which they trade"
         )
 
 
@@ -102,7 +101,7 @@ def _call(
     try:
         output: dict[str, Any] = engine.run(prices, weights)
     except BaseException as error:
-        # A Rust panic is no Exception: uncaught, it would skip the handlers of every caller.
+        # A Rust panic is not an Exception, so the handlers of callers would not catch it.
         if type(error).__name__ != "PanicException":
             raise
         raise SimulationError(f"{name}: hawk-backtester crashed: {error}; report it") from error

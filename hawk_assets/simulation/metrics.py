@@ -1,13 +1,13 @@
 """Performance to metrics: figures of 1, 12 and 36 months, and since the start of the book.
 
-Every figure is a formula of sums over rows. Whole months are summed first and then added up, so a
-month computed alone and within twenty years agree. The sums since the start are stored beside the
-figures (window ``running``), so that no month reads the whole history.
+Every figure is a formula of sums over rows. Months are summed first and then added up, so a month
+computed alone equals the same month computed within twenty years. The sums since the start are
+stored as well (window ``running``), so that no month reads the whole history.
 
-``engine_*`` are hawk-backtester's own definitions, recomputed because the engine's dictionary
-depends on the cut and on rounding noise: its Sharpe and Sortino ratios divide the geometric return,
-its win rate counts flat days as losses. Where it defines a figure as everybody does, the figure has
-one name.
+``engine_*`` are hawk-backtester's own definitions: its Sharpe and Sortino ratios divide the
+geometric return, its win rate counts days without a move as losses. They are recomputed, because
+the engine's own figures depend on the period of the call and on rounding. A figure that the engine
+defines in the usual way exists once, without the prefix.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ WINDOWS = {"1m": 1, "12m": 12, "36m": 36}
 SINCE_START = "since_start"
 RUNNING = "running"
 
-NOISE = 1e-12
-"""A daily return below this is the rounding of the engine and counts as zero; so does a variance
+ENGINE_ROUNDING = 1e-12
+"""A daily return below this is a rounding error of the engine and counts as 0. So does a variance
 below this fraction of the mean squared return."""
 
 SUMS = (
@@ -39,10 +39,11 @@ SUMS = (
     "sum_drawdown",
     "max_drawdown",
 )
-"""What the figures are made of. All add up over months, save ``max_drawdown``, the least."""
+"""What the figures are computed from. All are sums over months, except ``max_drawdown``, which is
+the minimum."""
 
 FIRST_MONTH = "first_month"
-"""Carried with the sums: the month the book started, in months since 1970-01."""
+"""Stored with the sums: the month in which the book started, in months since 1970-01."""
 
 
 def build_metrics(
@@ -53,7 +54,7 @@ def build_metrics(
 ) -> pd.DataFrame:
     """The metrics of ``months``.
 
-    A window is the row's calendar month and those before it; it is absent while the book is
+    A window is the row's calendar month and those before it; it has no rows while the book is
     younger. The drawdowns of a window start from the value before its first row.
 
     :param model: whose book it is
@@ -90,9 +91,9 @@ def _month_numbers(dates: "pd.Series[pd.Timestamp] | pd.DatetimeIndex") -> NDArr
 
 
 def _monthly_sums(timeseries: pd.DataFrame, month: NDArray[np.int64]) -> pd.DataFrame:
-    """``SUMS`` of each calendar month that has rows; its drawdowns are those of the whole book."""
+    """``SUMS`` of each calendar month that has rows, with drawdowns since the book's start."""
     returns = timeseries["daily_return"].to_numpy(np.float64)
-    returns = np.where(np.abs(returns) > NOISE, returns, 0.0)
+    returns = np.where(np.abs(returns) > ENGINE_ROUNDING, returns, 0.0)
     rows = pd.DataFrame(
         {
             "days": np.ones(len(returns)),
@@ -130,9 +131,9 @@ def _running_sums(
         earlier = dates[dates < months[0]]
         if rows.empty or (len(earlier) and rows["as_of"].iloc[0] != earlier.iloc[-1]):
             raise MissingMonthError(
-                f"{model}: its performance_metrics before {months[0]:%Y-%m} do not carry the sums "
-                f"since the start; materialise performance_metrics/{model} of the month with "
-                "sessions before it"
+                f"{model}: its performance_metrics before {months[0]:%Y-%m} do not have the sums "
+                f"since the start; materialise performance_metrics/{model} of the last "
+                "month with sessions before it"
             )
         carried = rows.set_index("metric")["value"]
     steps = pd.concat([carried[list(SUMS)].to_frame().T, sums])
@@ -166,16 +167,16 @@ def _window_sums(
 
 
 def _figures(sums: pd.DataFrame) -> pd.DataFrame:
-    """The metrics, from sums of the rows of each window; not finite where undefined.
+    """The metrics of each window from its ``SUMS``; not finite where undefined.
 
     Standard definitions: risk-free rate 0, 252 sessions a year, standard deviation with ddof 1,
     Sortino with target 0 over all days (Sortino and Price, 1994), Calmar on the maximum drawdown of
-    the window; turnover is one-sided, per year. ``win_rate`` is of the days that moved.
+    the window; turnover is one-sided, per year. ``win_rate`` counts only days with a move.
     """
     days, moved = sums["days"], sums["gains"] + sums["losses"]
     mean, mean_square = sums["sum_return"] / days, sums["sum_squared_return"] / days
     variance = (mean_square - mean**2) * days / (days - 1)
-    variance = variance.where(variance > NOISE * mean_square, 0.0 * variance)
+    variance = variance.where(variance > ENGINE_ROUNDING * mean_square, 0.0 * variance)
     volatility = np.sqrt(BARS_PER_YEAR * variance)
     annualized = np.expm1(sums["sum_log_return"] * BARS_PER_YEAR / days)
     squared_loss = BARS_PER_YEAR * sums["sum_squared_loss"]

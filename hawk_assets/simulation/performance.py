@@ -11,6 +11,7 @@ import pandas as pd
 from hawk_assets.core.errors import DataError, MissingMonthError, SimulationError
 from hawk_assets.core.schemas import SIMULATION_COLUMNS
 from hawk_assets.core.sessions import shift
+from hawk_assets.core.types import Array
 from hawk_assets.simulation import engine
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.positions import last_positions, to_maps
@@ -19,21 +20,21 @@ from hawk_assets.simulation.positions import last_positions, to_maps
 def to_sessions(
     weights: pd.DataFrame, sessions: pd.DatetimeIndex, lag: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Move targets from the day they were decided to the session they trade on.
+    """Move targets from the date of their decision to the session on which they trade.
 
-    A target decided on a day without a session counts as decided on the next one; it trades
-    ``lag`` sessions later. Of several that trade on one session the last decided is kept.
+    A target decided on a day without a session counts as decided on the next session. It trades
+    ``lag`` sessions later. If several trade on one session, the last decided is kept.
 
     :param weights: targets, shape ``(n_decisions, n_tickers)``, indexed by decision date, ascending
     :param sessions: every session from the first decision on, ascending
-    :param lag: sessions from decision to trade; 0 trades at the close the signal was computed on
-    :return: the targets by the session they trade on, and those that trade after the last
-        session, by decision date
+    :param lag: sessions from decision to trade; 0 trades at the close of the decision
+    :return: the targets by the session on which they trade, and by decision date those that trade
+        after the last session
     """
     at = sessions.searchsorted(weights.index, side="left") + lag
-    due = at < len(sessions)
-    events = weights[due].set_axis(sessions[at[due]], axis=0)
-    return events[~events.index.duplicated(keep="last")], weights[~due]
+    tradable = at < len(sessions)
+    events = weights[tradable].set_axis(sessions[at[tradable]], axis=0)
+    return events[~events.index.duplicated(keep="last")], weights[~tradable]
 
 
 def pending_target(insights: pd.DataFrame, sessions: pd.DatetimeIndex, lag: int) -> pd.DataFrame:
@@ -59,19 +60,19 @@ def simulate(
 ) -> pd.DataFrame:
     """The performance of a book over ``months``, restarted from the month before.
 
-    A date with insights is a complete target: what it does not name is closed. A date without any
-    is no order: what is held drifts. On a session without a bar a ticker is marked, and traded, at
-    its last close.
+    A date with insights is a complete target: a ticker that it does not name is closed. A date
+    without insights is no order: what is held is kept, and its weights drift. On a session without
+    a bar a ticker is valued, and traded, at its last close.
 
     :param name: whose book it is, for messages
-    :param insights: date, ticker, weight, over ``months`` and the last month with sessions before
+    :param insights: date, ticker, weight, of ``months`` and the last month with sessions before
     :param market_data: date, ticker, close, over the same months
     :param months: the months to compute, ascending and adjacent
     :param previous: performance_timeseries of the last month with sessions before ``months``; None
         for the first month of all, which starts with ``initial_value`` in cash
-    :param parameters: money, costs and lag
-    :return: performance_timeseries of every session of ``months``; the same, to 1e-9, for a range
-        in one call and for its months one after another
+    :param parameters: capital, costs and lag
+    :return: performance_timeseries of every session of ``months``; equal to 1e-9 for a range in one
+        call and for its months one after another
     :raises SimulationError: bankrupt, or a ticker held or ordered before its first close
     :raises MissingMonthError: ``previous`` does not end on the last session before ``months``
     :raises DataError: two rows for one date and ticker
@@ -107,7 +108,7 @@ def simulate(
     _require_prices(name, targets, prices)
     results, positions = engine.run(
         name,
-        # Before its first bar a ticker has no weight, and any price of it is as good as another.
+        # A ticker has no weight before its first bar, so its price there does not matter.
         prices.bfill(),
         targets,
         replace(parameters, initial_value=capital),
@@ -118,7 +119,7 @@ def simulate(
 
 
 def _wide(frame: pd.DataFrame, column: str, absent: float) -> pd.DataFrame:
-    """Dates x tickers, both sorted; a NaN in the column stays NaN."""
+    """One row per date and one column per ticker, both sorted; a NaN stays NaN."""
     dates, rows = np.unique(frame["date"].to_numpy("datetime64[ns]"), return_inverse=True)
     columns, tickers = pd.factorize(frame["ticker"].to_numpy(object), sort=True)
     if len(twice := np.flatnonzero(np.bincount(rows * len(tickers) + columns) > 1)):
@@ -133,7 +134,7 @@ def _wide(frame: pd.DataFrame, column: str, absent: float) -> pd.DataFrame:
 
 
 def _restart_date(name: str, previous: pd.DataFrame, earlier: pd.DatetimeIndex) -> pd.Timestamp:
-    """The last row of ``previous``, which must be the last of the earlier sessions."""
+    """The date of the last row of ``previous``, which must be the last of the earlier sessions."""
     date = pd.Timestamp(previous["date"].iloc[-1])
     if len(earlier) == 0 or date != earlier[-1]:
         found = f"{earlier[-1]:%Y-%m-%d}" if len(earlier) else "not in market_data"
@@ -145,14 +146,10 @@ def _restart_date(name: str, previous: pd.DataFrame, earlier: pd.DatetimeIndex) 
     return date
 
 
-def _purchase_cost(
-    dollars: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    prices: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    parameters: SimulationParameters,
-) -> float:
+def _purchase_cost(dollars: Array, prices: Array, parameters: SimulationParameters) -> float:
     """What the engine charges for buying these positions from cash.
 
-    Given that much more to start with, it lands on exactly these positions and this cash.
+    Started with so much more capital, it has exactly these positions and this cash afterwards.
     """
     bought = dollars != 0
     size, prices = np.abs(dollars[bought]), prices[bought]
@@ -169,13 +166,13 @@ def _require_prices(name: str, targets: pd.DataFrame, prices: pd.DataFrame) -> N
         ticker, date = targets.columns[column], targets.index[row]
         raise SimulationError(
             f"{name}: {ticker} is held or ordered on {date:%Y-%m-%d} but has no close on or before "
-            f"it, back to the start of the month before; load market_data of {ticker} for those "
-            "months, or give it no weight until it has a close"
+            f"that date, back to the start of the month before; load market_data of {ticker} for "
+            "those months, or give it no weight until it has a close"
         )
 
 
 def _continued(results: pd.DataFrame, last: "pd.Series[float]") -> pd.DataFrame:
-    """The columns that count from the start of the book, carried on from its last earlier row."""
+    """The columns that count from the book's start, continued from its last row before."""
     value = results["portfolio_value"]
     growth = value / last["portfolio_value"]
     peak = np.maximum(value.cummax(), last["portfolio_value"] / (1.0 + last["drawdown"]))

@@ -1,4 +1,4 @@
-"""The positions column of performance_timeseries: what is held at each close, as maps."""
+"""The column ``positions`` of performance_timeseries: what is held at each close, as maps."""
 
 from typing import Any, cast
 
@@ -30,8 +30,8 @@ def to_maps(positions: pd.DataFrame) -> "pd.Series[Any]":
 def last_positions(timeseries: pd.DataFrame) -> dict[str, float]:
     """What is held at the last close of a performance_timeseries.
 
-    :param timeseries: at least one row; ``positions`` as Arrow maps, or as the lists of pairs that
-        pandas makes of them
+    :param timeseries: at least one row; ``positions`` as Arrow maps, or as the lists of pairs to
+        which pandas converts them
     :return: dollars by ticker and ``cash``
     """
     pairs = cast(list[tuple[str, float]], timeseries["positions"].iloc[-1])

@@ -1,4 +1,4 @@
-"""What is set for the simulated accounts: one market, and a capital for each kind of account."""
+"""Settings of the simulated accounts: one market, and a capital for each kind of account."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from hawk_assets.simulation.parameters import SimulationParameters
 class SimulationSettings:
     """The accounts of the models and that of the book trade in the same market.
 
-    :param execution_lag: sessions from the close a signal is computed on to the close it trades
-        at, 0 to 15; 0 is market-on-close
+    :param execution_lag: sessions from the close of a signal to the close of its trade, 0 to 15; 0
+        is market-on-close
     :param slippage_bps: cost of a trade, in basis points of its dollar value
     :param fee_model: ``ibkr_pro_fixed`` (0.005 per share, at least 1 and at most 1 % of the
         trade), or none for no commission
@@ -37,12 +37,12 @@ class SimulationSettings:
 
     @property
     def of_models(self) -> SimulationParameters:
-        """Of the account of each model."""
+        """The parameters of each model's account."""
         return self._account(self.model_capital)
 
     @property
     def of_book(self) -> SimulationParameters:
-        """Of the account of the combined book."""
+        """The parameters of the combined book's account."""
         return self._account(self.book_capital)
 
     def _account(self, capital: float) -> SimulationParameters:

@@ -1,4 +1,4 @@
-"""Where raw data comes from, one file per kind of source. The only choice made here is which."""
+"""Where raw data comes from: one module per kind of source, and the choice between them."""
 
 import re
 
@@ -7,7 +7,7 @@ import pandas as pd
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.bigquery import BigQueryTables, Connect
-from hawk_assets.sources.local import LocalFiles
+from hawk_assets.sources.local import MarketDataFiles
 from hawk_assets.sources.queries import TableName
 from hawk_assets.sources.sample import SampleMarket
 
@@ -20,23 +20,23 @@ def open_source(
     *,
     connect: Connect,
 ) -> MarketDataSource:
-    """The source a setting names. Nothing is read or generated until the source is asked.
+    """The source that the settings name. Nothing is read or generated until it is used.
 
     :param setting: the value of HAWK_MARKET_DATA: a path, folder or glob of files, or
         ``bigquery://project/dataset/table``; None, ``""`` or ``"sample"`` for the built-in market
-    :param start: first day of the built-in market; others hold what they hold
-    :param end: the built-in market's first day not yet known; None is today
-    :param commitments: the value of HAWK_COMMITMENTS: commitments of traders to go with the prices,
-        files with files and a table with a table; None or ``""`` for none. The built-in market has
-        its own
-    :param connect: makes a client of BigQuery
-    :raises SettingsError: another URL, one kind with the other, or reports for the built-in market
+    :param start: first day of the built-in market; other sources ignore it
+    :param end: the day after the last day of the built-in market; None is today
+    :param commitments: the value of HAWK_COMMITMENTS: commitments of traders for the prices, files
+        with files and a table with a table; None or ``""`` for none. The built-in market has its
+        own
+    :param connect: creates a client of BigQuery
+    :raises SettingsError: an unknown URL, a table with files, or reports for the built-in market
     """
     if setting in (None, "", "sample"):
         if commitments:
             raise SettingsError(
-                f"HAWK_COMMITMENTS={commitments!r} needs prices to go with it, and the built-in "
-                "market has reports of its own; set HAWK_MARKET_DATA, or unset HAWK_COMMITMENTS"
+                f"HAWK_COMMITMENTS={commitments!r} needs prices of your own: the built-in market "
+                "has its own reports; set HAWK_MARKET_DATA, or unset HAWK_COMMITMENTS"
             )
         return SampleMarket(start, end)
     named = {"HAWK_MARKET_DATA": setting, "HAWK_COMMITMENTS": commitments}
@@ -49,16 +49,16 @@ def open_source(
                 "'sample', the built-in market"
             )
     if not tables:
-        return LocalFiles(setting, commitments or None)
+        return MarketDataFiles(setting, commitments or None)
     if commitments and len(tables) == 1:
         raise SettingsError(
-            f"HAWK_COMMITMENTS={commitments!r} is of another kind than HAWK_MARKET_DATA={setting!r}"
-            "; give two tables of BigQuery, or files for both"
+            f"HAWK_COMMITMENTS={commitments!r} is of a different kind than "
+            f"HAWK_MARKET_DATA={setting!r}; give two BigQuery tables, or files for both"
         )
     names = {name: TableName.parse(name, str(named[name])) for name in tables}
     return BigQueryTables(names["HAWK_MARKET_DATA"], names.get("HAWK_COMMITMENTS"), connect)
 
 
 def _is_table(value: str) -> bool:
-    """Whether a table is meant, be it misspelt."""
+    """Whether the value means a table, even if it is misspelt."""
     return bool(re.match(r"\s*(bigquery|bq):", value, re.IGNORECASE))

@@ -1,4 +1,4 @@
-"""What a source of raw data is, and how the content of its months is told apart."""
+"""What a source of raw data is, and how a change of its months is detected."""
 
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -12,11 +12,11 @@ from hawk_assets.core.sessions import month_starts, shift
 
 
 class Poll(NamedTuple):
-    """What a source holds of some months."""
+    """What a source has for some months."""
 
     versions: dict[pd.Timestamp, str]
-    """A digest of the very values the two fetches return: 16 hexadecimal digits by month,
-    ascending; months without rows are absent."""
+    """By month, a digest of the values that the two fetches return: 16 hexadecimal digits; months
+    ascending, those without rows absent."""
     latest_session: pd.Timestamp | None
     """The last date with a bar; None where there is none."""
 
@@ -43,10 +43,11 @@ class MarketDataSource(Protocol):
         """
 
     def poll(self, months: pd.DatetimeIndex) -> Poll:
-        """What it holds, for one who asks every minute and does not wait for long.
+        """The versions of months, for a caller that polls every minute and does not wait long.
 
-        Equal values give equal versions, in every process and from every file layout; one value
-        changed, added or removed gives another. Read in one go from the first month to the last.
+        Equal values give equal versions, in every process and from every file layout. A value that
+        is changed, added or removed gives a different version. Everything from the first month to
+        the last is read at once.
 
         :param months: month starts, any order
         """
@@ -67,12 +68,12 @@ class MarketDataSource(Protocol):
         return Poll(found, None if bars.empty else bars["date"].max())
 
     def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
-        """The versions that ``poll`` compares, for one who is about to fetch."""
+        """The same versions as from ``poll``, for a caller that fetches next and can wait."""
         return self.poll(months).versions
 
 
 def _row_hashes(frame: pd.DataFrame) -> "NDArray[np.integer[Any]]":
-    """One hash per row. Files write NaN and zero with various bits; those do not count."""
+    """One hash per row. Different bits of NaN and of zero, as files have them, count as equal."""
     plain = frame.copy()
     for name in frame.select_dtypes("float64"):
         values = frame[name].to_numpy(np.float64)
@@ -81,6 +82,6 @@ def _row_hashes(frame: pd.DataFrame) -> "NDArray[np.integer[Any]]":
 
 
 def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """A table without rows, its columns typed."""
+    """A table without rows; its columns have their types."""
     types = {name: str(column.dtype) for name, column in schema.columns.items()}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})

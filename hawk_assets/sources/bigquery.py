@@ -1,6 +1,6 @@
-"""Raw data from tables or views of BigQuery: what the answers mean.
+"""Raw data from BigQuery tables or views: from query results to tables.
 
-What is asked is in :mod:`hawk_assets.sources.queries`; how, and what can go wrong then, in
+The queries are in :mod:`hawk_assets.sources.queries`; the client, its retries and its errors in
 :mod:`hawk_assets.sources.warehouse`.
 """
 
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 Connect = Callable[[], "Client"]
 
 POLL_SECONDS, FETCH_SECONDS = 40.0, 300.0
-"""How long an answer is waited for, retries included. Dagster cuts a sensor off after 60 s."""
+"""The longest wait for an answer, including retries. Dagster stops a sensor after 60 s."""
 
 _RELEASED_WITHIN = 100
-"""Days from a report to its release; the longest on record, of 2025, were 50."""
+"""The most days between a report and its release; the longest so far, in 2025, was 50."""
 
 
 @dataclass(frozen=True)
 class BigQueryTables(MarketDataSource):
-    """Bars, and reports where there are any, in a table or view each.
+    """Bars from one table or view, and reports, if any, from another.
 
-    They have the columns of market_data or commitments_of_traders by name; others are not
-    read. Days have type DATE: which day a TIMESTAMP falls on depends on a time zone, and that is
-    for a view to say. Numbers are FLOAT64, INT64, NUMERIC or BIGNUMERIC; a NULL or NaN is a hole.
-    Reports without ``release_date`` get the calendar's (:mod:`hawk_assets.sources.release`). A row
-    without a date is in no month and is never seen.
+    They have the columns of market_data or commitments_of_traders by name; other columns are not
+    read. Days have type DATE: the day of a TIMESTAMP depends on a time zone, which a view must
+    choose. Numbers are FLOAT64, INT64, NUMERIC or BIGNUMERIC; NULL or NaN is a hole. Reports
+    without ``release_date`` get the one of the calendar (:mod:`hawk_assets.sources.release`). A row
+    without a date belongs to no month and is never read.
 
-    What a poll costs: one query over the columns above in the partitions of the months asked for,
-    at least 10 MB a table; nothing while no table has changed, since BigQuery then answers from its
-    cache. Both tables are in one location.
+    The cost of a poll: one query over these columns in the partitions of the months, at least 10 MB
+    per table. It costs nothing while no table has changed, because BigQuery answers from its cache.
+    Both tables must be in one location.
 
     :param prices: the table of the bars
     :param reports: the table of the reports; None is no reports
-    :param connect: makes the client; called when the source is first asked
+    :param connect: creates the client; called at the first query
     """
 
     prices: TableName
@@ -83,7 +83,7 @@ class BigQueryTables(MarketDataSource):
 
     @cached_property
     def _warehouse(self) -> "Warehouse":
-        # Google's client takes seconds to import: for those who ask, not for every service.
+        # Importing Google's client takes seconds, so only a process that queries does it.
         from hawk_assets.sources.warehouse import Warehouse
 
         return Warehouse(self.connect)
@@ -94,7 +94,7 @@ class BigQueryTables(MarketDataSource):
 
     @cached_property
     def _released(self) -> Columns | None:
-        """The reports by release; by report where the table does not state the release."""
+        """The reports by release date, or by report date where the table has no release date."""
         if self.reports is None:
             return None
         names = tuple(COMMITMENTS_OF_TRADERS_SCHEMA.columns)
@@ -109,7 +109,7 @@ class BigQueryTables(MarketDataSource):
         self, columns: Columns, start: pd.Timestamp, end: pd.Timestamp, order: list[str]
     ) -> pd.DataFrame:
         table = self._warehouse.ask(columns.rows, [columns], start, end, FETCH_SECONDS)
-        table = table.rename_columns(list(columns.names))  # SQL does not mind the case
+        table = table.rename_columns(list(columns.names))  # SQL ignores upper and lower case
         frame = pd.DataFrame({name: _column(table[name], columns, name) for name in columns.names})
         if "release_date" not in frame and "release_date" in columns.schema.columns:
             frame["release_date"] = release_dates(pd.DatetimeIndex(frame["report_date"]))
@@ -141,7 +141,7 @@ class BigQueryTables(MarketDataSource):
 
 
 def _column(column: pa.ChunkedArray, columns: Columns, name: str) -> "pd.Series[Any]":
-    """Values in the types of their table; NULL is NaT, NaN or None."""
+    """Values with the types of their table; NULL becomes NaT, NaN or None."""
     if columns.kind(name) == "float64":
         values = column.cast(pa.float64(), safe=False).to_pandas()
     elif columns.kind(name) == "object":
@@ -152,7 +152,7 @@ def _column(column: pa.ChunkedArray, columns: Columns, name: str) -> "pd.Series[
 
 
 def _days(column: pa.ChunkedArray, columns: Columns, name: str) -> Any:
-    """:raises DataError: a day that pandas cannot hold"""
+    """:raises DataError: a day out of the range of pandas"""
     try:
         return column.cast(pa.timestamp("ns")).to_pandas()
     except pa.ArrowInvalid:

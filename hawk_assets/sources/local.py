@@ -1,7 +1,7 @@
 """Raw data from Parquet and CSV files on this machine, read through pyarrow.
 
-A file keeps its own column order and types; what it means by a day or a number is settled here.
-What a row may hold is settled by the table's schema.
+Files may have any column order and several types; this module converts days and numbers. The
+table's schema then decides which rows are valid.
 """
 
 import glob
@@ -29,13 +29,13 @@ _DAY = r"^\d{4}-\d\d-\d\d([T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?)?$"
 
 @dataclass(frozen=True)
 class _Layout:
-    """What files of one table have in common."""
+    """What the files of one table have in common."""
 
     schema: pandera.DataFrameSchema
     setting: str
     content: str
     key: tuple[str, str]
-    """The columns of the day and the name that no two rows share."""
+    """The columns of the day and the name; no two rows have both in common."""
     optional: tuple[str, ...] = ()
 
     @property
@@ -66,17 +66,17 @@ _REPORTS = _Layout(
 
 
 @dataclass(frozen=True)
-class LocalFiles(MarketDataSource):
-    """Bars, and reports where there are any, in Parquet or CSV files, mixed as they come.
+class MarketDataFiles(MarketDataSource):
+    """Bars, and reports if any, from Parquet or CSV files; both kinds may be mixed.
 
-    Each file has the columns of market_data or commitments_of_traders by name, in any
-    order; others are ignored. A date is a date, or a timestamp or ISO text at midnight of its own
-    time zone. Numbers may be integers; a NaN, a null or an empty CSV field is a hole. A file of
-    reports without ``release_date`` gets the calendar's (:mod:`hawk_assets.sources.release`).
+    Each file has the columns of market_data or commitments_of_traders by name, in any order; other
+    columns are ignored. A date is a date, or a timestamp or ISO text at midnight of its own time
+    zone. Numbers may be integers; a NaN, a null or an empty CSV field is a hole. Reports in a file
+    without ``release_date`` get the one of the calendar (:mod:`hawk_assets.sources.release`).
 
-    :param pattern: of the bars: a file, a folder (read with its subfolders; names that begin with
-        ``.`` or ``_`` are skipped) or a glob, where ``**`` spans folders
-    :param commitments: of the reports, likewise; None is no reports
+    :param pattern: the files of the bars: a file, a folder (with its subfolders; names that begin
+        with ``.`` or ``_`` are skipped) or a glob, where ``**`` matches any folders
+    :param commitments: the files of the reports, likewise; None is no reports
     """
 
     pattern: str
@@ -95,7 +95,7 @@ class LocalFiles(MarketDataSource):
     def fetch_commitments_of_traders(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         if self.commitments is None:
             return empty_table(COMMITMENTS_OF_TRADERS_SCHEMA)
-        # Read whole, since a release need not be stated; reports of decades are a few megabytes.
+        # Read in full, because a file need not have the release; decades are a few megabytes.
         parts = {path: _read_reports(path) for path in _files(self.commitments, _REPORTS)}
         order = ["release_date", "contract", "report_date"]
         reports = _joined(parts, self.commitments, _REPORTS, order)
@@ -106,18 +106,18 @@ class LocalFiles(MarketDataSource):
 def _joined(
     parts: dict[Path, pd.DataFrame], pattern: str, layout: _Layout, order: list[str]
 ) -> pd.DataFrame:
-    """The rows of all files, held against the schema.
+    """The rows of all files, checked against the schema.
 
-    :raises DataError: names the file, or both files that hold the same row
+    :raises DataError: names the file, or both files that contain the same row
     """
-    filled = [part for part in parts.values() if len(part)]
-    rows = pd.concat([empty_table(layout.schema), *filled]).sort_values(order, ignore_index=True)
+    nonempty = [part for part in parts.values() if len(part)]
+    rows = pd.concat([empty_table(layout.schema), *nonempty]).sort_values(order, ignore_index=True)
     try:
         return validate(layout.schema, rows, pattern)
     except DataError:
         for path, part in parts.items():
             validate(layout.schema, part, str(path))
-        # Every file is sound by itself, so a row is in two of them.
+        # Every file is valid by itself, so a row is in two of them.
         key = list(layout.key)
         day, name = rows.loc[rows.duplicated(key), key].iloc[0]
         holders = [
@@ -131,7 +131,7 @@ def _joined(
 
 
 def _read_reports(path: Path) -> pd.DataFrame:
-    """The reports of one file, each with its release."""
+    """The reports of one file, each with its release date."""
     reports = _read(path, _REPORTS)
     if "release_date" not in reports:
         dated = reports["report_date"].dropna()
@@ -143,7 +143,7 @@ def _read_reports(path: Path) -> pd.DataFrame:
 def _files(pattern: str, layout: _Layout) -> list[Path]:
     """The files of a path, folder or glob, sorted.
 
-    :raises DataError: there are none
+    :raises DataError: no file
     """
     asked = os.path.expanduser(pattern)
     found: set[Path] = set()
@@ -166,14 +166,14 @@ def _walk(folder: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise error
 
-    for where, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+    for path, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        yield from (Path(where, name) for name in names if not name.startswith((".", "_")))
+        yield from (Path(path, name) for name in names if not name.startswith((".", "_")))
 
 
 @contextmanager
 def _reading(path: Path, layout: _Layout) -> Iterator[None]:
-    """Turn what the file system or pyarrow says into an error that names the file."""
+    """Turn an error of the file system or of pyarrow into one that names the file."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -185,8 +185,8 @@ def _reading(path: Path, layout: _Layout) -> Iterator[None]:
 
 
 def _csv(layout: _Layout) -> ds.CsvFileFormat:
-    # Text until the rows are chosen: no value is guessed from the rows above it, a ticker called NA
-    # is a ticker, 088691 keeps its zero, and a bad number can be reported with its name and date.
+    # Everything is text until the rows are selected. So no type is guessed from other rows, a
+    # ticker NA is a ticker, 088691 keeps its zero, and a bad number is reported with name and date.
     return ds.CsvFileFormat(
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(layout.schema.columns, pa.string()),
@@ -199,7 +199,7 @@ def _csv(layout: _Layout) -> ds.CsvFileFormat:
 def _open(path: Path, layout: _Layout) -> ds.Dataset:
     """A file as a dataset with the columns and types of its table.
 
-    :raises DataError: empty, neither Parquet nor CSV, a column missing or of a useless type
+    :raises DataError: empty, neither Parquet nor CSV, or a column is missing or of the wrong type
     """
     with _reading(path, layout), path.open("rb") as file:
         head = file.read(65536)
@@ -232,7 +232,7 @@ def _open(path: Path, layout: _Layout) -> ds.Dataset:
         wanted = layout.needs(name)
         if not _fits(types[name], wanted):
             raise DataError(
-                f"{path}: column {name} has type {types[name]}, needs {wanted}. Write it as such."
+                f"{path}: column {name} has type {types[name]}, needs {wanted}. Convert it."
             )
     return dataset
 
@@ -252,25 +252,25 @@ def _fits(kind: pa.DataType, needed: str) -> bool:
 
 
 def _within(kind: pa.DataType, start: pd.Timestamp, end: pd.Timestamp) -> ds.Expression:
-    """The filter that reads ``[start, end)`` only, and what cannot be placed: that is an error."""
+    """The filter for ``[start, end)``. Rows without a valid date pass as well: they are errors."""
     date = pc.field("date")
     if _is_text(kind):
         first, stop = f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}"
-        lost = ~pc.match_substring_regex(date, _DAY)
+        undated = ~pc.match_substring_regex(date, _DAY)
     else:
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         first, stop = (
             pa.scalar(day.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")).cast(kind)
             for day in (start, end)
         )
-        lost = pc.scalar(False)
-    return ((date >= first) & (date < stop)) | date.is_null() | lost
+        undated = pc.scalar(False)
+    return ((date >= first) & (date < stop)) | date.is_null() | undated
 
 
 def _days(column: pa.ChunkedArray, path: Path, name: str) -> "pd.Series[pd.Timestamp]":
-    """Days as tz-naive midnights: the day that the file's own clock shows; null is NaT.
+    """Days as tz-naive midnights: the day in the file's own time zone; null is NaT.
 
-    :raises DataError: a time of day, or text that is no ISO date
+    :raises DataError: a time of day, or text that is not an ISO date
     """
     if _is_text(column.type):
         text = column.cast(pa.string()).to_pandas()
@@ -302,9 +302,9 @@ def _is_number(text: str | None) -> bool:
 def _read(
     path: Path, layout: _Layout, span: tuple[pd.Timestamp, pd.Timestamp] | None = None
 ) -> pd.DataFrame:
-    """One file's rows in the types of their table, not yet held against the schema.
+    """The rows of one file with the types of their table, not yet checked against the schema.
 
-    :param span: only the rows dated within ``[start, end)``; None reads all
+    :param span: read only the rows dated within ``[start, end)``; None reads all
     """
     dataset = _open(path, layout)
     day, label = layout.key

@@ -1,4 +1,4 @@
-"""What is asked of BigQuery: a table's name, and the two queries there are. No client."""
+"""The name of a BigQuery table, and the two queries that are sent. No client."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import pandera.pandas as pandera
 
 from hawk_assets.core.errors import SettingsError
 
-# The characters Google allows, without those that are legal in a table's name but need care in SQL.
+# The characters that Google allows, except those in table names that need care in SQL.
 _URL = re.compile(
     r"bigquery://(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])"
     r"/(?P<dataset>\w{1,1024})/(?P<table>[\w-]{1,1024})",
@@ -18,9 +18,9 @@ _URL = re.compile(
 
 @dataclass(frozen=True)
 class TableName:
-    """A table or view, as a setting names it.
+    """A table or view that a setting names.
 
-    :param setting: the setting, for messages
+    :param setting: the name of the setting, for messages
     """
 
     setting: str
@@ -34,7 +34,7 @@ class TableName:
         found = _URL.fullmatch(url)
         if not found:
             raise SettingsError(
-                f"{setting}={url!r} does not name a table; write "
+                f"{setting}={url!r} is not the name of a table; write "
                 "bigquery://project/dataset/table: the project's id (6 to 30 lower-case letters, "
                 "digits and hyphens), then letters, digits and underscores"
             )
@@ -50,11 +50,11 @@ class TableName:
 
 @dataclass(frozen=True)
 class Columns:
-    """The rows of a span of days in one table.
+    """The columns of one table to read for a span of days.
 
-    :param schema: of the frame they are to become
+    :param schema: of the resulting frame
     :param names: the columns to read
-    :param day: the column that places a row in time
+    :param day: the column with the date of a row
     :param earlier: days before the span that are read as well
     """
 
@@ -70,16 +70,16 @@ class Columns:
 
     @property
     def rows(self) -> str:
-        """The query for the rows. Without an order, so that they come by several streams."""
+        """The query for the rows. It has no order, so that several streams can deliver them."""
         return f"SELECT {_quoted(self.names)} FROM {self._span}"
 
     @property
     def content(self) -> str:
-        """The query for one line a day: how many rows, and a fingerprint of all they hold.
+        """The query for one line per day: the number of rows and a fingerprint of their content.
 
-        A row's text is JSON with every column by name: complete where one is null, and its numbers
-        read back as they are. Exclusive or does not mind the order of the rows; the count tells
-        what it cannot, a row that is there twice or not at all.
+        A row is hashed as JSON with every column by name, so that NULL and each digit count.
+        Exclusive or ignores the order of the rows. It does not see a row that appears twice instead
+        of never; the count does.
         """
         return (
             f"SELECT '{self.schema.name}' AS `of`, `{self.day}` AS `day`, COUNT(*) AS `count`, "
@@ -89,7 +89,7 @@ class Columns:
 
     @property
     def _span(self) -> str:
-        # The bare column against constants: anything else would read all partitions.
+        # The plain column compared with constants: anything else would read all partitions.
         start = f"DATE_SUB(@start, INTERVAL {self.earlier} DAY)" if self.earlier else "@start"
         return f"`{self.table.path}` WHERE `{self.day}` >= {start} AND `{self.day}` < @end"
 

@@ -1,4 +1,4 @@
-"""When a commitments of traders report became public: the calendar of the CFTC, and its delays."""
+"""When a commitments of traders report became public: the CFTC's calendar and its delays."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,8 @@ from pandas.tseries.holiday import USFederalHolidayCalendar
 
 _MOURNING = pd.DatetimeIndex(["2004-06-11", "2018-12-05", "2025-01-09"])
 
-# The Friday on which the first report was missed, and the days on which that week's report and
-# those of the weeks after it came out.
+# The Friday of the first missing report, and the days on which that report and those of the
+# following weeks were published.
 _CATCH_UPS = {
     "2013-10-04": "2013-10-25 2013-11-01 2013-11-01 2013-11-08 2013-11-08",
     "2018-12-28": "2019-02-01 2019-02-05 2019-02-08 2019-02-12 2019-02-15 2019-02-19 2019-02-22 "
@@ -22,19 +22,21 @@ _CATCH_UPS = {
 def release_dates(report_dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """The day on which each report was published, at 15:30 in New York.
 
-    A report shows the positions of a Tuesday (of Monday where Tuesday is a holiday) and comes out
-    on that Friday. A federal holiday on the Wednesday, Thursday or Friday moves it to the next
-    Monday; so does a day of national mourning, on which the offices are closed as well.
+    A report shows the positions of a Tuesday (of Monday if Tuesday is a holiday) and is published
+    on the Friday after. A federal holiday on the Wednesday, Thursday or Friday moves it to the next
+    Monday. So does a day of national mourning, because the offices are closed then.
 
-    Four interruptions have a calendar of their own. After the shutdown of 2018-19 the reports came
-    out in order, one each Tuesday and Friday from 1 February 2019 on (CFTC release 7864-19). After
-    that of 2025 the CFTC ran ahead of its plan of 18 November 2025; the plan is used. The dates of
-    2013 (shutdown) and 2023 (a supplier of clearing firms was down) are from secondary sources, and
-    where those name a week, or disagree, the latest day is taken. So a date may be late by days; no
-    date is known to be early. Where the reports themselves state their release, use that.
+    Four interruptions have their own calendar. After the shutdown of 2018-19 the reports were
+    published in order, one each Tuesday and Friday from 1 February 2019 on (CFTC release 7864-19).
+    After the shutdown of 2025 the CFTC was faster than its plan of 18 November 2025; the plan is
+    used. The dates of 2013 (shutdown) and 2023 (a supplier of clearing firms was down) come from
+    secondary sources; where those give only a week, or disagree, the latest day is used. So a date
+    may be some days late, and no date is known to be early. Reports that state their own release do
+    not need this calendar.
 
     :param report_dates: tz-naive midnights, any order, repeated or not
-    :return: same length and order; each later than its report, and never in another order than they
+    :return: same length and order; each is later than its report, and a later report never has an
+        earlier release
     """
     friday = report_dates + pd.to_timedelta((3 - report_dates.dayofweek) % 7 + 1, unit="D")
     closed = _MOURNING
@@ -55,10 +57,10 @@ def release_dates(report_dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
 
 
 def _delays() -> "pd.Series[pd.Timestamp]":
-    """The day on which a delayed report came out, by the Friday on which it should have."""
+    """The day on which a delayed report was published, by the Friday of its regular release."""
     parts = []
     for missed, days in _CATCH_UPS.items():
-        came_out = pd.to_datetime(days.split())
-        fridays = pd.date_range(missed, periods=len(came_out), freq="7D")
-        parts.append(pd.Series(came_out, fridays))
+        published = pd.to_datetime(days.split())
+        fridays = pd.date_range(missed, periods=len(published), freq="7D")
+        parts.append(pd.Series(published, fridays))
     return pd.concat(parts)

@@ -1,7 +1,7 @@
-"""The built-in market: made up, so that everything can be tried without data of one's own.
+"""The built-in market: synthetic, so that everything can be tried without data.
 
-Nothing in it happened. It has what real data has, good and bad: sectors that move together, fat
-tails, quiet and wild times, trends that end, late listings, a delisting, holes.
+Nothing in it happened. It has the features of real data, good and bad: sectors that move together,
+fat tails, quiet and volatile times, trends that end, late listings, a delisting, holes.
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ _YEARLY_DRIFT = 0.06
 _MARKET_VOL, _SECTOR_VOL, _OWN_VOL = 0.13, 0.10, (0.10, 0.28)
 _N_FACTORS = 1 + len(SECTORS) + len(TICKERS)
 _REGIME_DAYS = 120
-# One row per regime (rise, range, fall): share of time, drift in standard deviations a day, pull
-# back to the recent average, volatility. The drifts average to zero, and are small against the
-# noise: what follows trends and what fades them both have good years and bad ones.
+# One row per regime (rise, range, fall): share of time, drift in standard deviations per day, pull
+# towards the recent average, volatility. The drifts average to 0 and are small compared with the
+# noise: trend followers and mean reversion both have good years and bad ones.
 _REGIMES = np.array(
     [
         [0.40, 0.045, 0.00, 0.85],
@@ -51,12 +51,12 @@ _TAIL = 6.0
 class SampleMarket(MarketDataSource):
     """25 tickers and weekly commitments of traders for 8 of them. Synthetic.
 
-    What it holds for a date depends on ``start`` and ``seed`` alone: a later ``end`` only appends.
-    Reports begin 3.5 years before ``start``, so that a three-year rank is ready on the first day.
+    The data of a date depends only on ``start`` and ``seed``: a later ``end`` only appends. Reports
+    begin 3.5 years before ``start``, so that a three-year rank is ready on the first day.
 
     :param start: bars begin on the first session on or after it
-    :param end: the first day not yet known; None is today in UTC, read whenever the market is asked
-    :param seed: another seed, another market
+    :param end: the day after the last day; None is today in UTC, determined at each call
+    :param seed: each seed gives a different market
     """
 
     start: pd.Timestamp
@@ -91,10 +91,10 @@ class _History(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _generate(start: pd.Timestamp, end: pd.Timestamp, seed: int) -> _History:
-    """Everything known before ``end``.
+    """The whole market before ``end``.
 
-    One random stream per quantity, filled day by day, and sums and recursions that run forward
-    only: that is why a later end changes no bit of what comes before it.
+    There is one random stream per quantity, drawn day by day, and sums and recursions only run
+    forward. So a later end does not change a bit of the earlier data.
     """
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     traits, regimes, shocks, shapes, flaws, positions = streams
@@ -220,9 +220,9 @@ def _reports(
     since: pd.Timestamp,
     positions: np.random.Generator,
 ) -> pd.DataFrame:
-    """Weekly positions; commercials lean against the last 63 sessions, the others with them.
+    """Weekly positions; commercials go against the move of the last 63 sessions, others follow it.
 
-    As of Tuesday (Monday where Tuesday is a holiday), released when the CFTC released its own.
+    As of Tuesday (Monday if Tuesday is a holiday), released when the CFTC published its report.
 
     :return: the columns of commitments_of_traders, by release date, contract and report date
     """

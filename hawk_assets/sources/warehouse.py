@@ -1,4 +1,4 @@
-"""Questions to BigQuery through Google's client: patient with faults, clear about mistakes."""
+"""Queries to BigQuery: retries transient errors, reports permanent ones at once."""
 
 import logging
 import os
@@ -20,10 +20,10 @@ from hawk_assets.core.errors import DataError, HawkError, SettingsError
 from hawk_assets.sources.queries import Columns, TableName
 
 REQUEST_SECONDS = 15.0
-"""For one request; a query that takes longer is asked about again."""
+"""The longest wait for one request; a query that takes longer is polled."""
 
 _log = logging.getLogger(__name__)
-_PASSING = (
+_TRANSIENT = (
     api.TooManyRequests,
     api.InternalServerError,
     api.BadGateway,
@@ -35,7 +35,7 @@ _PASSING = (
     auth.TransportError,
     TimeoutError,  # the query has not ended
 )
-_PASSING_REASONS = {
+_TRANSIENT_REASONS = {
     *("rateLimitExceeded", "backendError", "internalError"),
     *("jobRateLimitExceeded", "jobBackendError", "jobInternalError"),
 }
@@ -46,7 +46,7 @@ _MODERN = {"FLOAT": "FLOAT64", "INTEGER": "INT64"}
 
 @dataclass(frozen=True)
 class Warehouse:
-    """:param connect: makes Google's client; called with the first question"""
+    """:param connect: creates Google's client; called at the first query"""
 
     connect: Callable[[], bigquery.Client]
 
@@ -58,12 +58,12 @@ class Warehouse:
         end: pd.Timestamp,
         seconds: float,
     ) -> pa.Table:
-        """The whole answer to a query about the days within ``[start, end)``.
+        """The complete result of a query about the days within ``[start, end)``.
 
         :param query: with the parameters ``@start`` and ``@end``
-        :param asked: what it reads
-        :param seconds: after which a fault is no longer waited out
-        :raises SettingsError: a setting names what is not there or may not be read
+        :param asked: what the query reads
+        :param seconds: after which transient errors are no longer retried
+        :raises SettingsError: a setting names a table that does not exist or may not be read
         :raises DataError: names the table, column and remedy; or BigQuery does not answer
         """
         parameters = [
@@ -82,7 +82,7 @@ class Warehouse:
                     job_retry=retry,
                 )
             except api.BadRequest:
-                # It names one column, in the terms of the query; the tables tell all of them.
+                # The error names one column of the query; the tables show every bad column.
                 for columns in asked:
                     fields = self._fields(columns.table, seconds)
                     _check(columns, fields, columns.names)
@@ -101,20 +101,20 @@ class Warehouse:
             return list(self._fields(table, seconds))
 
     def _download(self, rows: bigquery.table.RowIterator, retry: Retry) -> pa.Table:
-        """What is more than the first answer holds comes by the Storage API, or page by page.
+        """Rows beyond the first response come through the Storage API, or page by page.
 
-        An emulator has none, and the client would ask Google's own for an emulator's tables.
+        An emulator has no Storage API; the client would ask Google's for the emulator's tables.
         """
         storage = not os.environ.get("BIGQUERY_EMULATOR_HOST")
         try:
             return rows.to_arrow(create_bqstorage_client=storage)
         except api.PermissionDenied as error:
             _log.warning(
-                "BigQuery's Storage API may not be used, rows come page by page: %s. Grant "
+                "no permission for BigQuery's Storage API, rows are read page by page: %s. Grant "
                 "roles/bigquery.readSessionUser",
                 _message(error),
             )
-            # The answer is still there; only the first reading of it has begun and cannot go on.
+            # The result still exists; only the reading of it that has begun cannot continue.
             job = self._client.get_job(str(rows.job_id), location=rows.location, retry=retry)
             again = cast(bigquery.QueryJob, job).result(retry=retry)
             return again.to_arrow(create_bqstorage_client=False)
@@ -129,18 +129,18 @@ class Warehouse:
 
 
 def _by_name(schema: Sequence[bigquery.SchemaField]) -> dict[str, bigquery.SchemaField]:
-    return {field.name.lower(): field for field in schema}  # as SQL does, no matter the case
+    return {field.name.lower(): field for field in schema}  # SQL ignores upper and lower case
 
 
 def _check(
     columns: Columns, fields: Mapping[str, bigquery.SchemaField], names: Sequence[str]
 ) -> None:
-    """:raises DataError: a column is missing or of a type that is no use"""
+    """:raises DataError: a column is missing or of the wrong type"""
     if missing := [name for name in names if name not in fields]:
         raise DataError(
             f"{columns.table}: column {', '.join(missing)} is missing; needs "
-            f"{', '.join(columns.names)}, found {', '.join(fields)}. Rename or add it, in a view "
-            "if need be"
+            f"{', '.join(columns.names)}, found {', '.join(fields)}. Rename or add it, "
+            "for example in a view"
         )
     for name in names:
         kind, fit = fields[name].field_type, _TYPES[columns.kind(name)]
@@ -154,19 +154,19 @@ def _check(
 
 
 def _retry(seconds: float) -> Retry:
-    # The client puts one around the other, for requests and for failed queries.
-    return Retry(predicate=_passes, initial=0.5, maximum=15.0, timeout=seconds / 2)
+    # Half: the client nests two of them, one for requests and one for failed queries.
+    return Retry(predicate=_is_transient, initial=0.5, maximum=15.0, timeout=seconds / 2)
 
 
-def _passes(error: BaseException | None) -> bool:
-    """Whether the same question may well be answered a little later."""
+def _is_transient(error: BaseException | None) -> bool:
+    """Whether the same request may succeed a little later."""
     if isinstance(error, api.RetryError):
-        return _passes(error.cause)
+        return _is_transient(error.cause)
     if isinstance(error, http.SSLError):
         return False
     if isinstance(error, auth.RefreshError) and error.retryable:
         return True
-    return isinstance(error, _PASSING) or _reason(error) in _PASSING_REASONS
+    return isinstance(error, _TRANSIENT) or _reason(error) in _TRANSIENT_REASONS
 
 
 def _reason(error: BaseException | None) -> str:
@@ -174,7 +174,7 @@ def _reason(error: BaseException | None) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """What Google says, without the address, the job's number and a stop at the end."""
+    """Google's message without the address, the job's number and the full stop."""
     if isinstance(error, api.RetryError) and error.cause:
         return _message(error.cause)
     text = _detail(error).get("message") or getattr(error, "message", "") or str(error)
@@ -182,36 +182,36 @@ def _message(error: BaseException) -> str:
 
 
 def _detail(error: BaseException | None) -> Mapping[str, object]:
-    """The first of the errors that an answer lists; empty where it lists none."""
+    """The first of the errors that a response lists; empty if it lists none."""
     found = next(iter(getattr(error, "errors", None) or ()), None)
     return found if isinstance(found, Mapping) else {}
 
 
 @contextmanager
 def _explained(tables: "Sequence[TableName]", seconds: float) -> Iterator[None]:
-    """Turn what Google's client raises into an error that names what to change."""
-    where = ", ".join(f"{table.setting}={str(table)!r}" for table in tables)
+    """Turn an error of Google's client into one that says what to change."""
+    named = ", ".join(f"{table.setting}={str(table)!r}" for table in tables)
     try:
         yield
     except HawkError:
         raise
     except (api.GoogleAPIError, auth.GoogleAuthError, http.RequestException, TimeoutError) as error:
         said = _message(error)
-        if _passes(error):
-            text = f"{where}: BigQuery has not answered within {seconds:.0f} s: {said}; try again"
+        if _is_transient(error):
+            text = f"{named}: BigQuery has not answered within {seconds:.0f} s: {said}; try again"
             raise DataError(text) from None
         if isinstance(error, auth.GoogleAuthError | api.Unauthorized):
             raise SettingsError(
-                f"{where}: the credentials are not usable: {said}; set "
+                f"{named}: the credentials are not usable: {said}; set "
                 "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, or "
                 "SERVICE_ACCOUNT_JSON to its content"
             ) from None
         if isinstance(error, api.Forbidden) and _reason(error) in ("accessDenied", ""):
             raise SettingsError(
-                f"{where}: no permission: {said}; grant roles/bigquery.dataViewer on the dataset "
+                f"{named}: no permission: {said}; grant roles/bigquery.dataViewer on the dataset "
                 "and roles/bigquery.jobUser on the project that pays, or correct the name"
             ) from None
         if isinstance(error, api.NotFound):
             more = "; two tables need to be in one location" if len(tables) > 1 else ""
-            raise SettingsError(f"{where}: {said}; correct the name{more}") from None
-        raise DataError(f"{where}: {said}") from None
+            raise SettingsError(f"{named}: {said}; correct the name{more}") from None
+        raise DataError(f"{named}: {said}") from None

@@ -16,7 +16,7 @@ from hawk_assets.orchestration.build import Pipeline, build_pipeline
 from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, RAW_DATA
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.sources.base import MarketDataSource
-from hawk_assets.sources.local import LocalFiles
+from hawk_assets.sources.local import MarketDataFiles
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS, assert_same, ragged_prices, stored
 
 BEFORE, AFTER = (
@@ -30,7 +30,7 @@ AUGUST, SEPTEMBER = "2015-08-01", "2015-09-01"
 class Overnight(MarketDataSource):
     """Files whose reading takes as long as ``passes`` says."""
 
-    files: LocalFiles
+    files: MarketDataFiles
     passes: Callable[[], None]
 
     @property
@@ -57,7 +57,7 @@ def pipeline(home: Path, storage: str, passes: Callable[[], None] = lambda: None
         aggregation=AGGREGATION,
     )
     models = {model.name: model for model in MODELS}
-    source = Overnight(LocalFiles(prices, None), passes)
+    source = Overnight(MarketDataFiles(prices, None), passes)
     return build_pipeline(settings=settings, models=models, resources={"source": source})
 
 

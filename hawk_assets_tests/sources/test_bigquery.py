@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from hawk_assets.core.errors import DataError, SettingsError
 from hawk_assets.orchestration.bigquery_client import connect
-from hawk_assets.sources import LocalFiles, open_source
+from hawk_assets.sources import MarketDataFiles, open_source
 from hawk_assets.sources import bigquery as source_module
 from hawk_assets.sources.bigquery import BigQueryTables, Connect
 from hawk_assets_tests.doubles.bigquery import BigQueryDouble
@@ -84,10 +84,10 @@ def message(ask: Callable[[], object], kind: type[Exception] = DataError) -> str
     return str(error.value)
 
 
-def files(folder: Path) -> LocalFiles:
+def files(folder: Path) -> MarketDataFiles:
     prices().to_parquet(folder / "bars.parquet")
     reports().to_parquet(folder / "reports.parquet")
-    return LocalFiles(str(folder / "bars.parquet"), str(folder / "reports.parquet"))
+    return MarketDataFiles(str(folder / "bars.parquet"), str(folder / "reports.parquet"))
 
 
 # What is read

@@ -13,7 +13,7 @@ import pytest
 
 from hawk_assets.core.errors import DataError
 from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
-from hawk_assets.sources.local import LocalFiles
+from hawk_assets.sources.local import MarketDataFiles
 from hawk_assets.sources.sample import SampleMarket
 
 JAN, FEB, MAR, APR = pd.date_range("2020-01-01", periods=4, freq="MS")
@@ -55,7 +55,7 @@ def three_bars(**columns: object) -> pd.DataFrame:
 
 
 def fetch(pattern: object, start: pd.Timestamp = JAN, end: pd.Timestamp = FEB) -> pd.DataFrame:
-    return LocalFiles(str(pattern)).fetch_market_data(start, end)
+    return MarketDataFiles(str(pattern)).fetch_market_data(start, end)
 
 
 def message(call: Callable[[], object]) -> str:
@@ -98,7 +98,7 @@ LAYOUTS: dict[str, Callable[[Path, pd.DataFrame], object]] = {
 def test_every_layout_gives_the_same_rows_and_versions(
     tmp_path: Path, quarter: pd.DataFrame, layout: str
 ) -> None:
-    source = LocalFiles(str(LAYOUTS[layout](tmp_path, quarter)))
+    source = MarketDataFiles(str(LAYOUTS[layout](tmp_path, quarter)))
     pd.testing.assert_frame_equal(source.fetch_market_data(JAN, APR), quarter, check_exact=True)
     february = quarter[quarter["date"].between(FEB, MAR, inclusive="left")].reset_index(drop=True)
     pd.testing.assert_frame_equal(source.fetch_market_data(FEB, MAR), february, check_exact=True)
@@ -106,11 +106,11 @@ def test_every_layout_gives_the_same_rows_and_versions(
     assert latest == quarter["date"].max()
     assert list(versions) == list(MONTHS)
     assert len(set(versions.values())) == 3
-    assert versions == LocalFiles(str(write(tmp_path / "y.parquet", quarter))).versions(MONTHS)
+    assert versions == MarketDataFiles(str(write(tmp_path / "y.parquet", quarter))).versions(MONTHS)
 
 
 def test_a_restated_price_marks_only_its_month(tmp_path: Path, quarter: pd.DataFrame) -> None:
-    source = LocalFiles(str(write(tmp_path / "prices.csv", quarter)))
+    source = MarketDataFiles(str(write(tmp_path / "prices.csv", quarter)))
     before = source.versions(MONTHS)
     restated = quarter.copy()
     row = restated.index[restated["date"] >= FEB][7]
@@ -129,14 +129,14 @@ def test_a_folder_is_read_without_its_hidden_files_and_folders(tmp_path: Path) -
 
 
 def test_a_month_that_no_file_holds_is_empty_and_typed(tmp_path: Path) -> None:
-    source = LocalFiles(str(write(tmp_path / "prices.parquet", three_bars())))
+    source = MarketDataFiles(str(write(tmp_path / "prices.parquet", three_bars())))
     validate(MARKET_DATA_SCHEMA, source.fetch_market_data(FEB, MAR), "no rows")
     assert source.fetch_market_data(FEB, MAR).empty
     assert list(source.versions(MONTHS)) == [JAN]
 
 
 def test_without_files_of_reports_there_are_none(tmp_path: Path) -> None:
-    source = LocalFiles(str(tmp_path))
+    source = MarketDataFiles(str(tmp_path))
     reports = source.fetch_commitments_of_traders(JAN, APR)
     assert reports.empty
     assert list(validate(COMMITMENTS_OF_TRADERS_SCHEMA, reports, "no rows")) == REPORT_COLUMNS
@@ -165,7 +165,7 @@ DAYS = pd.to_datetime(["2020-01-02", "2020-01-02", "2020-01-03"])
 def test_a_day_is_a_day_in_every_type(tmp_path: Path, dates: pa.Array) -> None:
     rest = pa.Table.from_pandas(three_bars().drop(columns="date"), preserve_index=False)
     pq.write_table(rest.append_column("date", dates), tmp_path / "x.parquet")
-    source = LocalFiles(f"{tmp_path}/x.parquet")
+    source = MarketDataFiles(f"{tmp_path}/x.parquet")
     pd.testing.assert_frame_equal(fetch(source.pattern), fetch(write(tmp_path / "y", three_bars())))
     assert source.poll(MONTHS).latest_session == pd.Timestamp("2020-01-03")
     second = source.fetch_market_data(pd.Timestamp("2020-01-03"), pd.Timestamp("2020-01-04"))
@@ -288,7 +288,7 @@ def test_no_match_names_the_pattern_and_the_current_directory(
     monkeypatch.chdir(tmp_path)
     for ask in (
         lambda: fetch(pattern),
-        lambda: LocalFiles(pattern).versions(MONTHS),
+        lambda: MarketDataFiles(pattern).versions(MONTHS),
     ):
         text = message(ask)
         for part in (repr(pattern), str(tmp_path), "HAWK_MARKET_DATA", "give a path"):
@@ -417,7 +417,7 @@ def test_a_day_beyond_the_calendar_is_in_no_span_and_an_error_of_a_report(tmp_pa
         reports.drop_columns("report_date").append_column("report_date", pa.array([far])),
         tmp_path / "r.parquet",
     )
-    source = LocalFiles(f"{tmp_path}/x.parquet", f"{tmp_path}/r.parquet")
+    source = MarketDataFiles(f"{tmp_path}/x.parquet", f"{tmp_path}/r.parquet")
     found = message(lambda: source.fetch_commitments_of_traders(JAN, APR))
     assert found.startswith(f"{tmp_path}/r.parquet: report_date '9999-12-31")
 
@@ -486,7 +486,7 @@ def weeks(**columns: object) -> pd.DataFrame:
 def fetch_reports(
     pattern: object, start: pd.Timestamp = JAN, end: pd.Timestamp = NEXT_YEAR
 ) -> pd.DataFrame:
-    return LocalFiles("prices", str(pattern)).fetch_commitments_of_traders(start, end)
+    return MarketDataFiles("prices", str(pattern)).fetch_commitments_of_traders(start, end)
 
 
 ON_TIME = list(pd.date_range("2020-12-07", periods=5))
@@ -531,11 +531,11 @@ def test_a_report_counts_in_the_version_of_the_month_of_its_release(tmp_path: Pa
     prices = str(write(tmp_path / "prices.csv", three_bars()))
     months = pd.date_range("2020-01-01", "2020-12-01", freq="MS")
     path = write(tmp_path / "r.csv", weeks())
-    source = LocalFiles(prices, str(path))
+    source = MarketDataFiles(prices, str(path))
     before, latest = source.poll(months)
     assert [f"{month:%m}" for month in before] == ["01", "11", "12"]
     assert latest == pd.Timestamp("2020-01-03")
-    assert before[JAN] != LocalFiles(prices).versions(months)[JAN]
+    assert before[JAN] != MarketDataFiles(prices).versions(months)[JAN]
     revised = weeks()
     revised.loc[3, "open_interest"] += 1
     write(path, revised)
@@ -627,7 +627,7 @@ def test_real_prices_are_read_as_pandas_reads_them() -> None:
     expected = pd.read_parquet(REAL)
     expected = expected.astype({"date": "datetime64[ns]", "ticker": object})
     expected = expected.sort_values(["date", "ticker"], ignore_index=True)[COLUMNS]
-    source = LocalFiles(str(REAL))
+    source = MarketDataFiles(str(REAL))
     bars = source.fetch_market_data(pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01"))
     pd.testing.assert_frame_equal(bars, expected, check_exact=True)
     latest = expected["date"].max()

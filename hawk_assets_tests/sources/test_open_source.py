@@ -5,7 +5,7 @@ import pytest
 
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.bigquery_client import connect
-from hawk_assets.sources import LocalFiles, SampleMarket
+from hawk_assets.sources import MarketDataFiles, SampleMarket
 from hawk_assets.sources import open_source as open_any
 from hawk_assets.sources.bigquery import BigQueryTables
 from hawk_assets.sources.queries import TableName
@@ -23,15 +23,15 @@ def test_nothing_chosen_is_the_built_in_market(setting: str | None) -> None:
 @pytest.mark.parametrize("setting", ["prices", "/data/*.parquet", "C:/prices.csv", "samples"])
 def test_anything_else_is_files_and_none_is_opened(setting: str) -> None:
     source = open_source(setting, START, None)
-    assert source == LocalFiles(setting)
+    assert source == MarketDataFiles(setting)
     assert source.description == setting
 
 
 def test_reports_go_with_files_of_prices() -> None:
     source = open_source("prices", START, None, "reports.csv")
-    assert source == LocalFiles("prices", "reports.csv")
+    assert source == MarketDataFiles("prices", "reports.csv")
     assert source.description == "prices, commitments of traders from reports.csv"
-    assert open_source("prices", START, None, "") == LocalFiles("prices")
+    assert open_source("prices", START, None, "") == MarketDataFiles("prices")
 
 
 @pytest.mark.parametrize("setting", [None, "", "sample"])
