@@ -120,7 +120,7 @@ def compare(
         fallbacks = Counter(a.fallback for a, c in zip(allocations, compared, strict=True) if c)
         figures[objective] = float(turnover), dict(fallbacks.most_common())
     days = panel.sessions[counted]
-    rows = _rows(returns, figures)
+    rows = _build_rows(returns, figures)
     return Comparison(
         pd.Timestamp(days[0]),
         pd.Timestamp(days[-1]),
@@ -157,7 +157,7 @@ def _months_in_effect(panel: ReturnPanel, months: pd.DatetimeIndex, delay: int) 
     return np.where(after, -1, decided)
 
 
-def _rows(
+def _build_rows(
     returns: Mapping[str, Array], figures: Mapping[str, tuple[float, dict[str, int]]]
 ) -> list[ComparisonRow]:
     others = [objective for objective in returns if objective != REFERENCE]

@@ -67,7 +67,7 @@ def _estimate_sum(returns: Array, signs: Array) -> SharpeEstimate:
 
 
 def long_run_covariance(draws: Array) -> Array:
-    """The covariance of the square root of n times the mean of draws, robust to autocorrelation.
+    """The covariance of sqrt(n_obs) times the mean of draws, robust to autocorrelation.
 
     :param draws: shape ``(n_obs, n)``, of mean 0
     :return: shape ``(n, n)``; Bartlett's kernel over ``4 (n_obs / 100)^(2/9)`` lags

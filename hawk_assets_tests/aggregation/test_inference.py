@@ -64,7 +64,7 @@ def test_the_long_run_covariance_is_that_of_statsmodels():
     draws = np.random.default_rng(0).normal(size=(500, 3)).cumsum(axis=0)
     draws -= draws.mean(axis=0)
     expected = S_hac_simple(draws, nlags=int(4 * 5 ** (2 / 9))) / 500
-    np.testing.assert_allclose(long_run_covariance(draws), expected, rtol=1e-10)
+    np.testing.assert_allclose(long_run_covariance(draws), expected, rtol=1e-12)
 
 
 def test_a_series_does_not_differ_from_itself():
