@@ -396,16 +396,15 @@ def migrate() -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:
-    """The Dagster UI, daemon and the four services; further arguments go to ``dagster dev``."""
-    from hawk_assets.orchestration.instance.dagster_home import prepare_home
+    """Start the Dagster UI and daemon; further arguments go to ``dagster dev``."""
+    from hawk_assets.orchestration.instance.dagster_home import WORKSPACE, prepare_home
     from hawk_assets.orchestration.settings import Settings, batch_events
 
-    workspace = Path(__file__).with_name("services") / "workspace.yaml"
     prepare_home(Settings.from_env().dagster_home)
     batch_events()
     os.environ.setdefault("PYTHONWARNINGS", "ignore::dagster.SupersessionWarning")
     program = str(Path(sys.executable).with_name("dagster"))
-    os.execv(program, [program, "dev", "-w", str(workspace), "-h", "127.0.0.1", *arguments])
+    os.execv(program, [program, "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", *arguments])
 
 
 def _print_book(pipeline: "Pipeline") -> None:

@@ -1,8 +1,9 @@
-"""The four code locations: what each holds, what it knows of the others, and that they all load."""
+"""The code locations: what each holds, what it knows of the others, and that they all load."""
 
 import os
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
@@ -12,14 +13,13 @@ import dagster as dg
 import pytest
 import yaml
 
-from hawk_assets import services
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_defs
 from hawk_assets.orchestration.catalog import SERVICES
-from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS
+from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS, WORKSPACE
+from hawk_assets_tests.pipelines import REPOSITORY
 
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
-WORKSPACE = Path(services.__file__).with_name("workspace.yaml")
 
 
 @cache
@@ -122,29 +122,55 @@ def test_the_book_is_overdue_in_the_ui_from_the_time_it_is_due(
     }
 
 
-def test_dagster_loads_the_workspace(tmp_path: Path) -> None:
+def test_dagster_loads_every_service(tmp_path: Path) -> None:
+    modules = [
+        {"module_name": f"hawk_assets.services.{service}", "location_name": service}
+        for service in SERVICES
+    ]
+    workspace = {"load_from": [{"python_module": module} for module in modules]}
+    (tmp_path / "workspace.yaml").write_text(yaml.safe_dump(workspace))
     (tmp_path / "dagster.yaml").symlink_to(INSTANCE_SETTINGS)
+    said = validate(tmp_path, DAGSTER_HOME=str(tmp_path))
+    for service in SERVICES:
+        assert f"Validation successful for code location {service}" in said
+
+
+def test_dagster_loads_what_is_at_the_root_without_a_setting(tmp_path: Path) -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (tmp_path / name).write_text((REPOSITORY / name).read_text())
+    assert "Validation successful for code location hawk_assets" in validate(tmp_path)
+    assert sorted(file.name for file in (tmp_path / ".hawk" / "dagster").iterdir()) == [
+        "history",
+        "schedules",
+    ]
+
+
+def validate(folder: Path, **settings: str) -> str:
+    program = str(Path(sys.executable).with_name("dagster"))
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER_", "HAWK_"))}
     done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dagster")),
-            *("definitions", "validate", "-w", str(WORKSPACE)),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"DAGSTER_HOME": str(tmp_path), "HAWK_STORAGE": str(tmp_path / "storage")},
+        [program, "definitions", "validate"],
+        cwd=folder,
+        env=plain | settings,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for service in SERVICES:
-        assert f"Validation successful for code location {service}" in done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
-def test_the_workspace_has_one_location_per_service() -> None:
-    workspace = yaml.safe_load(WORKSPACE.read_text())
-    assert [entry["python_module"] for entry in workspace["load_from"]] == [
-        {"module_name": f"hawk_assets.services.{service}", "location_name": service}
-        for service in SERVICES
-    ]
+def test_the_files_at_the_root_are_those_that_are_installed() -> None:
+    for shipped in (INSTANCE_SETTINGS, WORKSPACE):
+        assert shipped.resolve() == REPOSITORY / shipped.name
+
+
+def test_dagster_and_dg_load_the_same_location() -> None:
+    (entry,) = yaml.safe_load(WORKSPACE.read_text())["load_from"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    assert entry["python_module"] == {
+        "module_name": project["code_location_target_module"],
+        "location_name": project["code_location_name"],
+    }
 
 
 def test_dagster_accepts_the_instance_settings(

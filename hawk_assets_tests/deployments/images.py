@@ -30,7 +30,7 @@ def copy_sources(folder: Path) -> None:
                     shutil.copy(REPOSITORY / source, folder)
                 elif source == target:
                     ignore = shutil.ignore_patterns("__pycache__")
-                    shutil.copytree(REPOSITORY / source, folder / target, ignore=ignore)
+                    shutil.copytree(REPOSITORY / source, folder / target, True, ignore)
 
 
 def install_arguments(extra: str, python: Path, source: Path) -> list[str]:

@@ -1,14 +1,16 @@
 """Where the output of runs is kept: a folder, or a bucket."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import StringSource
+from dagster import Field, StringSource
 from dagster._core.storage.compute_log_manager import ComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._serdes import ConfigurableClassData
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.instance.dagster_home import home_of
 
 
 class ComputeLogs(LocalComputeLogManager):
@@ -20,14 +22,18 @@ class ComputeLogs(LocalComputeLogManager):
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
-        return {"root": StringSource}
+        return {"root": Field(StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(  # type: ignore[override]
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> ComputeLogManager:
-        """:raises SettingsError: a bucket that cannot be used"""
-        root = config_value["root"]
+        """Without ``root``: HAWK_COMPUTE_LOGS, or where Dagster keeps them in its home.
+
+        :raises SettingsError: a bucket that cannot be used
+        """
+        root = config_value.get("root") or os.environ.get("HAWK_COMPUTE_LOGS")
+        root = root or str(home_of(os.environ) / "storage")
         if not root.startswith("gs://"):
             return cls(root, inst_data=inst_data)
         # A module of its own: it needs dagster-gcp, which takes seconds to import.

@@ -15,6 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from hawk_assets.core.errors import SettingsError
 
 INSTANCE_SETTINGS = Path(__file__).with_name("dagster.yaml")
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+"""Links to the files at the root of the project; copies of them in an installation."""
+
 HOST, PROCESS = "hawk/host", "hawk/pid"
 # Dagster wraps what PostgreSQL's driver raises in an exception of its own, once.
 _UNUSABLE = (dg.DagsterError, SQLAlchemyError, OSError)

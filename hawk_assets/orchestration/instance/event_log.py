@@ -33,7 +33,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
 
-from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.instance.dagster_home import home_of
 
 _OPEN_DATABASES = 8
 _PLANNED_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
@@ -146,13 +146,8 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "BatchedSqliteEventLogStorage":
         base_dir = config_value.get("base_dir")
         if not base_dir:
-            if not (home := os.environ.get("DAGSTER_HOME")):
-                raise SettingsError(
-                    "the event log has no place: set DAGSTER_HOME, or base_dir of "
-                    "event_log_storage in dagster.yaml"
-                )
             # Where stock Dagster keeps it, so that either class reads what the other has written.
-            base_dir = os.path.join(home, "history", "runs")
+            base_dir = str(home_of(os.environ) / "history" / "runs")
         return cls(base_dir, inst_data=inst_data)
 
     def store_event(self, event: EventLogEntry) -> None:

@@ -34,11 +34,10 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets.orchestration.instance import event_log
 from hawk_assets.orchestration.instance.event_log import BatchedSqliteEventLogStorage
-from hawk_assets.orchestration.instance.postgres_event_log import BatchedPostgresEventLogStorage
+from hawk_assets.orchestration.instance.postgres_storage import BatchedPostgresEventLogStorage
 from hawk_assets_tests.postgres import create_database, postgres_server
 
 PARTITIONS = dg.MonthlyPartitionsDefinition("2020-01-01", end_date="2022-01-01")
@@ -585,8 +584,9 @@ def test_the_event_log_lies_where_dagster_keeps_its_own(
     kind.from_config_value(None, {"base_dir": str(tmp_path / "other")}).store_event(event)
     assert (tmp_path / "other" / "run.db").exists()
     monkeypatch.delenv("DAGSTER_HOME")
-    with pytest.raises(SettingsError, match="DAGSTER_HOME"):
-        kind.from_config_value(None, {})
+    monkeypatch.chdir(tmp_path)
+    kind.from_config_value(None, {}).store_event(event)
+    assert (tmp_path / ".hawk" / "dagster" / "history" / "runs" / "run.db").exists()
 
 
 def test_postgres_keeps_the_settings_of_a_cloud_login() -> None:
