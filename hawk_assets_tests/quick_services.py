@@ -1,6 +1,8 @@
 """The four services with two quick models, as attributes of one module; and their backfill."""
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
@@ -10,35 +12,38 @@ from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS
 
-_OPTIONS = {"models": {model.name: model for model in MODELS}, "aggregation": AGGREGATION}
+
+def _options() -> dict[str, Any]:
+    settings = replace(Settings.from_env(), aggregation=AGGREGATION)
+    return {"models": {model.name: model for model in MODELS}, "settings": settings}
 
 
 @dg.definitions
 def model_state_generator() -> dg.Definitions:
-    return build_defs("model_state_generator", **_OPTIONS)
+    return build_defs("model_state_generator", **_options())
 
 
 @dg.definitions
 def trading_models() -> dg.Definitions:
-    return build_defs("trading_models", **_OPTIONS)
+    return build_defs("trading_models", **_options())
 
 
 @dg.definitions
 def portfolio_simulator() -> dg.Definitions:
-    return build_defs("portfolio_simulator", **_OPTIONS)
+    return build_defs("portfolio_simulator", **_options())
 
 
 @dg.definitions
 def model_aggregator() -> dg.Definitions:
-    return build_defs("model_aggregator", **_OPTIONS)
+    return build_defs("model_aggregator", **_options())
 
 
 def backfill(first: str | None = None) -> None:
     """The history from a month on, by default all of it, as ``hawk backfill`` makes it."""
-    settings = Settings.from_env()
-    pipeline = build_pipeline(settings=settings, **_OPTIONS)
+    options = _options()
+    pipeline = build_pipeline(**options)
     tables = list(pipeline.catalog.values())
-    with open_instance(settings.dagster_home) as instance:
+    with open_instance(options["settings"].dagster_home) as instance:
         months = runner.month_range(pipeline, first, None)
         failed = runner.backfill(pipeline, instance, tables, *months, lambda event: None)
     assert not failed, failed
