@@ -1,7 +1,7 @@
-"""Small synthetic markets for tests: long market_data frames, seeded. No claim to realism.
+"""Small synthetic markets for tests: long market_data frames, seeded, not realistic.
 
-Everything that real data does to a model in the long run is in ``ragged_market`` within a few
-thousand rows; ``random_walk`` is the market on which no model may earn anything.
+``ragged_market`` has, within a few thousand rows, everything that real data does to a model in the
+long run. ``random_walk`` is the market on which no model may earn anything.
 """
 
 from functools import cache
@@ -44,7 +44,7 @@ def random_walk(tickers: int, bars: int, seed: int) -> pd.DataFrame:
 
 
 def ragged_market(years: int = 6, seed: int = 11) -> pd.DataFrame:
-    """Eight tickers, each with a trouble of its own, on the business days from 2015 on.
+    """Eight tickers, each with a problem of its own, on the business days from 2015 on.
 
     ======  ====================================================================================
     FULL    none
@@ -52,7 +52,7 @@ def ragged_market(years: int = 6, seed: int = 11) -> pd.DataFrame:
     GONE    delisted after five sixths
     MISS    rows missing: 2 % of them, 3 sessions in a row, and 9 in a row
     NANS    the same bars present but NaN; others lack only their volume or only their high
-    FLAT    one price for ever, no volume
+    FLAT    one price always, no volume
     HALT    one price for 80 sessions, after a fall of ten and a rise that is too small to undo it
     TICK    moves in ticks of 1 % of its price, so that equal closes and exact ties abound
     ======  ====================================================================================
@@ -104,8 +104,8 @@ def zigzag_market() -> pd.DataFrame:
 
 @cache
 def weekly_reports(ticker: str) -> pd.DataFrame:
-    """Commitments of traders from 2001 on in a contract that bears the ticker's name: positions
-    as of Tuesday, released on Friday. They depend on the ticker's name alone."""
+    """Commitments of traders from 2001 on, in a contract with the ticker's name: positions as of
+    Tuesday, released on Friday. They depend on the ticker's name only."""
     rng = np.random.default_rng(crc32(ticker.encode()))
     dates = pd.date_range("2001-01-02", "2021-12-28", freq="W-TUE")
     walks = 1e5 * np.exp(np.cumsum(rng.normal(0.0, 0.05, (len(dates), len(NUMBERS))), axis=0))

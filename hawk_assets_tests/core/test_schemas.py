@@ -18,7 +18,7 @@ def bars() -> pd.DataFrame:
     return four.replace({"FULL": "A", "HALT": "B"}).reset_index(drop=True)
 
 
-def test_a_valid_table_comes_back_with_the_schema_first_and_a_fresh_index(
+def test_a_valid_table_is_returned_with_the_schema_first_and_a_new_index(
     bars: pd.DataFrame,
 ) -> None:
     shuffled = bars[bars.columns[::-1]].sample(frac=1.0, random_state=1)
@@ -47,7 +47,7 @@ def test_holes_and_an_empty_table_are_valid(bars: pd.DataFrame) -> None:
         (5, "date", pd.Timestamp("2015-01-01"), "B on 2015-01-01: the row appears more than once"),
     ],
 )
-def test_a_bad_row_is_named_with_place_ticker_date_and_reason(
+def test_a_bad_row_is_named_with_origin_ticker_date_and_reason(
     bars: pd.DataFrame, row: int, column: str, value: object, message: str
 ) -> None:
     bars.loc[row, column] = value
@@ -57,7 +57,7 @@ def test_a_bad_row_is_named_with_place_ticker_date_and_reason(
     assert message in str(error.value)
 
 
-def test_the_number_of_bad_rows_is_told(bars: pd.DataFrame) -> None:
+def test_the_number_of_bad_rows_is_reported(bars: pd.DataFrame) -> None:
     bars.loc[[1, 2, 6], "low"] = -1.0
     with pytest.raises(DataError, match=r"A on 2015-01-02: .*\(3 rows in all\)"):
         validate(schemas.MARKET_DATA_SCHEMA, bars, "bars.csv")
@@ -72,7 +72,7 @@ def test_the_number_of_bad_rows_is_told(bars: pd.DataFrame) -> None:
         ("date", "datetime64[ns, UTC]", "column date has type datetime64[ns, UTC], needs datetime"),
     ],
 )
-def test_a_column_of_another_type_is_named_even_where_rows_are_bad_too(
+def test_a_column_of_the_wrong_type_is_named_even_if_rows_are_bad_too(
     bars: pd.DataFrame, column: str, kind: type | str, message: str
 ) -> None:
     bars.loc[3, "open"] = -1.0
@@ -96,12 +96,12 @@ def test_missing_columns_are_named_with_what_was_found(bars: pd.DataFrame) -> No
         validate(schemas.MARKET_DATA_SCHEMA, bars.drop(columns=["high", "close"]), "bars.csv")
 
 
-def test_a_column_too_many_is_named(bars: pd.DataFrame) -> None:
+def test_an_unexpected_column_is_named(bars: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="unexpected column 'adjusted'"):
         validate(schemas.MARKET_DATA_SCHEMA, bars.assign(adjusted=1.0), "bars.csv")
 
 
-def test_states_may_have_features_beside_the_columns_named(bars: pd.DataFrame) -> None:
+def test_states_may_have_features_besides_the_columns_of_the_schema(bars: pd.DataFrame) -> None:
     states = bars[["date", "ticker", "close"]].assign(rsi=50.0, vol_63=0.01)
     assert list(validate(schemas.MODEL_STATES_SCHEMA, states, "states")) == [
         "date",
@@ -171,7 +171,7 @@ def test_an_empty_month_keeps_its_types_on_disk(schema: pa.DataFrameSchema) -> N
             assert field.type == pyarrow.float64()
 
 
-def test_positions_survive_the_disk_types() -> None:
+def test_positions_keep_their_type_on_disk() -> None:
     kinds = arrow_schema(schemas.PERFORMANCE_TIMESERIES_SCHEMA, ["date", "positions"])
     frame = pd.DataFrame(
         {

@@ -19,7 +19,7 @@ def test_no_memory_needs_no_month() -> None:
     assert months_covering(0) == 0
 
 
-def test_the_months_before_hold_at_least_the_bars_asked_for() -> None:
+def test_the_months_before_contain_at_least_the_bars_needed() -> None:
     holidays = USFederalHolidayCalendar().holidays("1990", "2040")  # more than any exchange keeps
     good_fridays = GoodFriday.dates("1990", "2040")
     days = CustomBusinessDay(holidays=list(holidays.union(good_fridays)))
@@ -31,13 +31,13 @@ def test_the_months_before_hold_at_least_the_bars_asked_for() -> None:
         assert (total[months:] - total[:-months]).min() >= bars
 
 
-def test_the_months_before_are_few() -> None:
+def test_no_more_months_than_necessary_are_needed() -> None:
     assert months_covering(63) == 5
     assert months_covering(250) == 13
 
 
 @pytest.mark.parametrize("key", ["2020-02-01", "1999-12-01"])
-def test_a_month_and_its_partition_key_name_each_other(key: str) -> None:
+def test_a_month_and_its_partition_key_convert_into_each_other(key: str) -> None:
     assert key_of(month_of(key)) == key
     assert key_of(month_of(key) + pd.Timedelta(days=20)) == key
 

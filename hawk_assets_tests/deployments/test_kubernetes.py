@@ -285,7 +285,7 @@ def test_a_run_is_a_job_with_all_it_needs(tmp_path: Path) -> None:
         with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
             run = create_run_for_test(instance, job_code_origin=origin)
             instance.run_launcher.launch_run(LaunchRunContext(run, None))
-    (((namespace, _), job),) = cluster.made.items()
+    (((namespace, _), job),) = cluster.created.items()
     assert namespace == "hawk"
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["ttlSecondsAfterFinished"] == 3600

@@ -1,4 +1,4 @@
-"""A Google service account on loopback: its key, and the server that gives tokens for it."""
+"""A Google service account on loopback: its key, and the server that issues its tokens."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hawk_assets_tests.doubles.faults import Faults, Reply, Request, json_reply, serve
 
 ACCOUNT = "pipeline@desk.iam.gserviceaccount.com"
-AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the URI
+AUDIENCE = "https://oauth2.googleapis.com/token"  # for any URI
 TOKEN = f"for {ACCOUNT}"
 
 
@@ -36,7 +36,7 @@ def _give_token(request: Request) -> Reply:
 
 @contextmanager
 def service_account() -> Iterator[str]:
-    """The text of an account's key, for whose holder the server gives ``TOKEN``."""
+    """The text of an account's key, for which the server issues ``TOKEN``."""
     with serve(_give_token, Faults()) as url:
         yield json.dumps(
             {

@@ -1,8 +1,8 @@
 """A stand-in for BigQuery's REST API: tables in DuckDB, queries translated by sqlglot.
 
-It proves the plumbing: credentials, parameters, types, pages, jobs, errors and faults, as Google's
-own clients see them. What SQL means is DuckDB's opinion, and FARM_FINGERPRINT is another hash. It
-knows no partitions, and no cost.
+It tests credentials, parameters, types, pages, jobs, errors and faults, as Google's own clients see
+them. DuckDB executes the SQL, and FARM_FINGERPRINT is a different hash. There are no partitions and
+no costs.
 """
 
 import datetime as dt
@@ -52,7 +52,7 @@ READERS = {
 
 
 class RefusedError(Exception):
-    """An error that the client is to see."""
+    """An error for the client."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Job:
-    """A query that has ended: its answer, or why there is none."""
+    """A query that has ended: its result or its error."""
 
     reference: dict[str, str]
     query: str
@@ -73,7 +73,7 @@ class Job:
 class BigQueryDouble:
     """One service with the tables of any number of projects.
 
-    :param page_rows: the rows of a page, where the client asks for no fewer
+    :param page_rows: the rows of a page, unless the client asks for fewer
     """
 
     def __init__(self, page_rows: int = 10_000) -> None:
@@ -94,10 +94,10 @@ class BigQueryDouble:
 
     @contextmanager
     def running(self, folder: Path, port: int = 0) -> Iterator[Mapping[str, str]]:
-        """Serve, for the length of the block.
+        """Serve for the duration of the block.
 
-        :param folder: where the key of the service account goes
-        :return: the environment in which Google's clients find it
+        :param folder: the folder for the key of the service account
+        :return: the environment variables for Google's clients
         """
         with serve(self, self.faults, port) as self.url:
             account = folder / "service_account.json"
@@ -108,7 +108,7 @@ class BigQueryDouble:
             }
 
     def account(self) -> str:
-        """The service account's JSON, with a key of its own that opens nothing else."""
+        """The service account's JSON, with a key that is valid only here."""
         pem = self._key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -127,10 +127,10 @@ class BigQueryDouble:
         )
 
     def put(self, path: str, rows: pd.DataFrame, **types: str) -> None:
-        """Replace a table, in one step.
+        """Replace a table in one step.
 
         :param path: project.dataset.table
-        :param types: DuckDB's types of columns that are not DATE, VARCHAR or DOUBLE by themselves
+        :param types: DuckDB's types of columns, where not DATE, VARCHAR, DOUBLE, BIGINT or BOOLEAN
         """
         project, dataset, table = path.split(".")
         kinds = {"M": "DATE", "f": "DOUBLE", "i": "BIGINT", "b": "BOOLEAN"}
@@ -154,7 +154,7 @@ class BigQueryDouble:
                 self._db.unregister("given")
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
-        """Change the tables behind the clients' backs; in DuckDB's dialect."""
+        """Change the tables directly, in DuckDB's dialect."""
         with self._lock:
             return self._db.execute(sql).fetchall()
 
@@ -196,7 +196,7 @@ class BigQueryDouble:
         raise RefusedError(404, "notFound", f"Not found: {request.method} {request.path}")
 
     def _token(self, request: Request) -> Reply:
-        """An access token for a signed assertion, as OAuth has it."""
+        """An OAuth access token for a signed assertion."""
         assertion = dict(parse_qsl(request.body.decode())).get("assertion", "")
         public = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -212,7 +212,7 @@ class BigQueryDouble:
     def _run(
         self, project: str, asked: Mapping[str, Any], named: Mapping[str, Any], keep: bool = False
     ) -> Job:
-        """:param keep: an error is the job's, to be asked for; else it is the request's"""
+        """:param keep: an error belongs to the job, for a later request; else to this request"""
         name = named.get("jobId") or uuid.uuid4().hex
         reference = {"projectId": project, "jobId": name, "location": "US"}
         job = self._jobs[name] = Job(reference, asked["query"])
@@ -252,7 +252,7 @@ class BigQueryDouble:
         return None if created else cursor
 
     def _check_days(self, tree: exp.Expression, given: Mapping[str, Any]) -> None:
-        """DuckDB compares a day with anything; BigQuery does not."""
+        """DuckDB compares a DATE with any type; BigQuery refuses that."""
         for comparison in tree.find_all(exp.GTE, exp.LT, exp.EQ):
             column, names = comparison.this, {p.name for p in comparison.find_all(exp.Parameter)}
             days = {n for n in names if given.get(n, {})["parameterType"]["type"] == "DATE"}
@@ -268,7 +268,7 @@ class BigQueryDouble:
                     raise RefusedError(400, "invalidQuery", f"{message}{kind}, DATE")
 
     def _columns(self, project: str, dataset: str, table: str) -> dict[str, str]:
-        """BigQuery's types by column; empty where there is no such table."""
+        """BigQuery's types by column; empty if the table does not exist."""
         found = self._db.execute(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? "
             "AND schema_name = ? AND table_name = ? ORDER BY column_index",
@@ -293,8 +293,8 @@ class BigQueryDouble:
                 )
             missing = f"Table {name}" if (project, dataset) in schemas else ""
             missing = missing or f"Dataset {project}:{dataset}"
-            place = " was not found in location US" if in_query else ""
-            raise RefusedError(404, "notFound", f"Not found: {missing}{place}")
+            suffix = " was not found in location US" if in_query else ""
+            raise RefusedError(404, "notFound", f"Not found: {missing}{suffix}")
         fields = [{"name": n, "type": t, "mode": "NULLABLE"} for n, t in columns.items()]
         return {
             "kind": "bigquery#table",
@@ -308,7 +308,7 @@ class BigQueryDouble:
     def _insert(
         self, project: str, dataset: str, table: str, rows: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """All rows or, where one has a field that is not known, none; one with a known id once."""
+        """Insert all rows, or none if one has an unknown field; a row with a known id only once."""
         self._table(project, dataset, table)
         known = self._columns(project, dataset, table)
         errors = [
@@ -400,7 +400,7 @@ def _rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _text(value: Any) -> str | None:
-    """A value as the API writes it: everything is text, and a null is null."""
+    """A value as in the API: everything is text, and a null is null."""
     match value:
         case None:
             return None
@@ -428,6 +428,6 @@ def _value(parameter: Mapping[str, Any]) -> Any:
 
 
 def _unrecognised(message: str) -> str:
-    """A column that is not there, in BigQuery's words; anything else in DuckDB's."""
+    """The message for a missing column in BigQuery's words; any other in DuckDB's."""
     _, found, rest = message.partition('Referenced column "')
     return f"Unrecognized name: {rest.split(chr(34))[0]} at [1:8]" if found else message

@@ -1,7 +1,7 @@
 """An HTTP service on loopback that fails when a test says so.
 
-A double is a function from a request to a reply; the server around it is the same for all, and so
-are the faults: an error instead of the reply, a reply that is late, a connection that breaks.
+A double is a function from a request to a reply. All doubles share this server and its faults: an
+error instead of the reply, a late reply, a broken connection.
 """
 
 import json
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 @dataclass(frozen=True)
 class Request:
     """:param path: as sent, still percent-encoded
-    :param query: decoded; of a repeated name the last value
+    :param query: decoded; the last value of a repeated name
     """
 
     method: str
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a double answers."""
+    """The response of a double."""
 
     status: int = 200
     body: bytes = b""
@@ -54,7 +54,7 @@ def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def error_reply(status: int, message: str, reason: str = "backendError") -> Reply:
-    """An error as Google's JSON APIs word it."""
+    """An error in the form of Google's JSON APIs."""
     detail = {"message": message, "domain": "global", "reason": reason}
     return json_reply({"error": {"code": status, "message": message, "errors": [detail]}}, status)
 
@@ -63,12 +63,12 @@ def error_reply(status: int, message: str, reason: str = "backendError") -> Repl
 class Fault:
     """One thing that goes wrong, for the next ``times`` requests that match.
 
-    :param times: None: until it is cleared
-    :param reply: sent instead of the double's own, which is not asked
-    :param seconds: how long the request is held before it is carried out
-    :param tear: where the connection breaks: in the middle of the ``request``, which is not carried
-        out, or of the ``reply`` to one that was
-    :param hit: set when a request has met it
+    :param times: None means until it is cleared
+    :param reply: sent instead of the double's own reply; the double is not called
+    :param seconds: delay before the request is carried out
+    :param tear: where the connection breaks: in the middle of the ``request``, which is then not
+        carried out, or of the ``reply`` to a request that was carried out
+    :param hit: set when a request has met this fault
     """
 
     match: str
@@ -83,8 +83,8 @@ class Fault:
 class Faults:
     """The switches of one server, for any thread.
 
-    ``match`` is a regular expression that is searched in ``METHOD /path?query`` as sent. Of several
-    faults that match, the one added first is met.
+    ``match`` is a regular expression, searched in ``METHOD /path?query`` as sent. If several faults
+    match, the one added first applies.
     """
 
     def __init__(self) -> None:
@@ -95,12 +95,12 @@ class Faults:
     def add(
         self, status: int, times: int | None = 1, match: str = "", reason: str = "backendError"
     ) -> Fault:
-        """Answer with an error of Google's APIs; nothing is carried out."""
+        """Reply with an error of Google's APIs; nothing is carried out."""
         reply = error_reply(status, f"{status} on request of the test", reason)
         return self._put(Fault(match, times, reply=reply))
 
     def stall(self, seconds: float, times: int | None = 1, match: str = "") -> Fault:
-        """Carry out late, also what the client has given up by then; ``clear`` ends the wait."""
+        """Carry out late, even if the client has given up by then; ``clear`` ends the wait."""
         return self._put(Fault(match, times, seconds=seconds))
 
     def tear(self, times: int | None = 1, match: str = "", where: str = "reply") -> Fault:
@@ -108,16 +108,16 @@ class Faults:
         return self._put(Fault(match, times, tear=where))
 
     def clear(self) -> None:
-        """All well again from now on, and for those that wait."""
+        """Remove all faults, and let the waiting requests continue."""
         with self._lock:
             for fault in self._faults:
                 fault.cleared.set()
             self._faults.clear()
 
     def log(self, match: str = "") -> list[str]:
-        """The requests so far, ``200 METHOD /path?query`` each, in the order they were answered.
+        """The requests so far as ``200 METHOD /path?query``, in the order of their replies.
 
-        A torn one has ``torn`` for the status.
+        A torn request has ``torn`` instead of the status.
         """
         with self._lock:
             return [line for line in self._log if re.search(match, line)]
@@ -144,9 +144,9 @@ class Faults:
 
 @contextmanager
 def serve(answer: Answer, faults: Faults, port: int = 0) -> Iterator[str]:
-    """A double on loopback for the length of the block, a thread per connection.
+    """A double on loopback for the duration of the block, with one thread per connection.
 
-    :param port: 0: one that is free
+    :param port: 0 chooses a free port
     :return: its URL, without a slash at the end
     """
     server = _Server(answer, faults, port)
@@ -160,8 +160,8 @@ def serve(answer: Answer, faults: Faults, port: int = 0) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-        # An idle connection keeps the server, not what it serves: at the end of the process DuckDB
-        # must not be taken down by a thread other than the main one.
+        # An idle connection keeps the server object alive. It must not keep the double alive: at
+        # the end of the process only the main thread may close DuckDB.
         del server.answer
 
 
@@ -176,7 +176,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone away is no news; what goes wrong in a double is in its reply."""
+        """Ignore clients that have gone away; an error of a double is in its reply."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, size: int) -> bytes:
         content = self.rfile.read(size)
         if len(content) < size:
-            raise ConnectionResetError("the client went away in the middle of its request")
+            raise ConnectionResetError("the client disconnected in the middle of its request")
         return content
 
     def _send(self, reply: Reply, body: bytes) -> None:

@@ -1,8 +1,8 @@
-"""Google Cloud Storage on loopback: as much of its JSON API as its clients use, held in memory.
+"""Google Cloud Storage on loopback, in memory: the part of its JSON API that its clients use.
 
-An object is there when its upload is complete and not a byte before; every version of a name has a
-generation, and a request that names another one is refused with 412. Not here: access control,
-object versions that are no longer live, batches, signed URLs.
+An object appears when its upload is complete. Every version of a name has a generation; a request
+for a different generation is refused with 412. Not here: access control, object versions that are
+no longer live, batches, signed URLs.
 """
 
 import json
@@ -51,8 +51,8 @@ def _wrong(message: str) -> _RefusedError:
 class StoredObject:
     """A live object.
 
-    :param fields: what its writer may set of its resource
-    :param components: of how many objects it was composed; 0: uploaded
+    :param fields: the fields of its resource that a writer may set
+    :param components: the number of objects that it was composed of; 0 if it was uploaded
     """
 
     bucket: str
@@ -66,7 +66,7 @@ class StoredObject:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """By their names in an object's resource; of a composed object there is no MD5."""
+        """By their names in an object's resource; a composed object has no MD5."""
         crc = {"crc32c": b64encode(google_crc32c.Checksum(self.content).digest()).decode()}
         if self.components:
             return crc
@@ -97,18 +97,18 @@ class StoredObject:
 
 @dataclass
 class _Upload:
-    """A resumable session: what has arrived, and the object once all of it has."""
+    """A resumable session: what has arrived, and the object once it is complete."""
 
     bucket: str
     start: Request
     content: bytearray = field(default_factory=bytearray)
-    made: StoredObject | None = None
+    stored: StoredObject | None = None
 
 
 class Gcs:
     """The service.
 
-    :param buckets: that exist from the start
+    :param buckets: the buckets that exist from the start
     """
 
     def __init__(self, *buckets: str) -> None:
@@ -125,12 +125,12 @@ class Gcs:
             return dict(sorted(self._buckets[bucket].items()))
 
     def put(self, bucket: str, name: str, content: bytes, **fields: Any) -> StoredObject:
-        """Store an object at once, as an upload does that is complete."""
-        made = StoredObject(
+        """Store an object at once, like a complete upload."""
+        stored = StoredObject(
             bucket, name, content, next(self._numbers), datetime.now(UTC), fields=fields
         )
-        self._buckets[bucket][name] = made
-        return made
+        self._buckets[bucket][name] = stored
+        return stored
 
     def __call__(self, request: Request) -> Reply:
         with self._lock:
@@ -140,7 +140,7 @@ class Gcs:
                 return refusal.reply
 
     def _route(self, request: Request) -> Reply:
-        """Requests by method and path; of the XML API there is only reading an object."""
+        """Requests by method and path; the XML API can only read an object."""
         upload, at = "/upload/" in request.path, request.parts()
         if "b" not in at[:5]:
             if request.method in ("GET", "HEAD") and len(at) > 1:
@@ -203,7 +203,7 @@ class Gcs:
         return Reply(204)
 
     def _check(self, request: Request, bucket: str, name: str, prefix: str = "") -> None:
-        """:raises _RefusedError: 412, the live object is not the one that the request is about"""
+        """:raises _RefusedError: 412, the live object is not the one that the request names"""
         found = self._objects(bucket).get(name)
         facts = {
             "Generation": found.generation if found else 0,
@@ -279,15 +279,15 @@ class Gcs:
     def _copy(self, request: Request, source: StoredObject, verb: str, to: str, new: str) -> Reply:
         self._check(request, to, new)
         fields = _settable(json.loads(request.body or b"{}")) or source.fields
-        made = self.put(to, new, source.content, **fields)
+        stored = self.put(to, new, source.content, **fields)
         if verb == "copyTo":
-            return json_reply(made.resource(self.url))
+            return json_reply(stored.resource(self.url))
         done = {
             "kind": "storage#rewriteResponse",
             "done": True,
-            "resource": made.resource(self.url),
+            "resource": stored.resource(self.url),
         }
-        size = str(len(made.content))
+        size = str(len(stored.content))
         return json_reply({**done, "totalBytesRewritten": size, "objectSize": size})
 
     def _compose(self, request: Request, bucket: str, name: str) -> Reply:
@@ -302,10 +302,9 @@ class Gcs:
                 raise _RefusedError(404, f"No such object: {bucket}/{wanted['name']}", "notFound")
             sources.append(found)
         fields = _settable(asked.get("destination", {}))
-        made = self.put(bucket, name, b"".join(s.content for s in sources), **fields)
-        made = replace(made, components=sum(max(s.components, 1) for s in sources))
-        objects[name] = made
-        return json_reply(made.resource(self.url))
+        stored = self.put(bucket, name, b"".join(s.content for s in sources), **fields)
+        objects[name] = replace(stored, components=sum(max(s.components, 1) for s in sources))
+        return json_reply(objects[name].resource(self.url))
 
     def _upload(self, request: Request, bucket: str) -> Reply:
         kind, name = request.query["uploadType"], request.query.get("name", "")
@@ -328,12 +327,12 @@ class Gcs:
         return Reply(200, b"", {"Location": address, "X-GUploader-UploadID": number})
 
     def _resume(self, request: Request) -> Reply:
-        """A piece of a resumable upload, or the question how much of it has arrived."""
+        """A piece of a resumable upload, or a query of how much has arrived."""
         upload = self._uploads.get(request.query["upload_id"])
         if not upload:
             raise _missing("the upload session")
-        if upload.made:
-            return json_reply(upload.made.resource(self.url))
+        if upload.stored:
+            return json_reply(upload.stored.resource(self.url))
         asked = request.headers.get("Content-Range", f"bytes 0-/{len(request.body)}")
         span = re.fullmatch(r"bytes (?:\*|(\d+)-\d*)/(\*|\d+)", asked)
         if not span:
@@ -349,8 +348,8 @@ class Gcs:
         name = upload.start.query.get("name") or described["name"]
         described |= _promised(request)
         content = bytes(upload.content)
-        upload.made = self._store(upload.start, upload.bucket, name, content, described)
-        return json_reply(upload.made.resource(self.url))
+        upload.stored = self._store(upload.start, upload.bucket, name, content, described)
+        return json_reply(upload.stored.resource(self.url))
 
     @staticmethod
     def _append(upload: _Upload, first: int, body: bytes, total: int | None) -> None:
@@ -369,7 +368,7 @@ class Gcs:
         content: bytes,
         described: Mapping[str, Any],
     ) -> StoredObject:
-        """:raises _RefusedError: 400, the content is not what its hashes say"""
+        """:raises _RefusedError: 400, the content does not match its hashes"""
         if not name:
             raise _RefusedError(400, "Required object name", "required")
         self._check(request, bucket, name)
@@ -424,7 +423,7 @@ def _parts(request: Request) -> tuple[dict[str, Any], bytes]:
 
 @contextmanager
 def gcs_server(*buckets: str, port: int = 0) -> Iterator[Gcs]:
-    """The service on loopback for the length of the block; ``url`` says where."""
+    """The service on loopback for the duration of the block, at ``url``."""
     gcs = Gcs(*buckets)
     with serve(gcs, gcs.faults, port) as gcs.url:
         yield gcs

@@ -71,15 +71,13 @@ def test_values_keep_their_types_and_nulls(client: bigquery.Client) -> None:
         }
 
 
-def test_what_is_no_finite_number_is_told(client: bigquery.Client) -> None:
+def test_values_that_are_not_finite_are_returned(client: bigquery.Client) -> None:
     query = "SELECT CAST(x AS FLOAT64) AS x FROM UNNEST(['inf', '-inf', 'nan']) AS x"
     found = client.query_and_wait(query).to_arrow(create_bqstorage_client=False)
     assert [str(value) for value in found["x"].to_pylist()] == ["inf", "-inf", "nan"]
 
 
-def test_results_come_in_pages_from_first_to_last(
-    client: bigquery.Client, double: BigQueryDouble
-) -> None:
+def test_results_are_split_into_pages(client: bigquery.Client, double: BigQueryDouble) -> None:
     query = f"SELECT n FROM `{TABLE}` ORDER BY n"
     for rows in (client.query_and_wait(query), client.query(query).result()):
         assert rows.total_rows == 8
@@ -104,7 +102,7 @@ def test_parameters_are_values_and_never_sql(client: bigquery.Client) -> None:
     assert [row.name for row in client.query_and_wait(query, job_config=config)] == ["c"]
 
 
-def test_a_table_tells_its_columns(client: bigquery.Client) -> None:
+def test_a_table_lists_its_columns(client: bigquery.Client) -> None:
     schema = [(f.name, f.field_type) for f in client.get_table(TABLE).schema]
     assert schema == [("n", "INTEGER"), ("name", "STRING"), ("day", "DATE")]
 
@@ -141,7 +139,7 @@ def test_errors_have_the_kind_and_reason_of_googles(
         assert error.value.errors[0]["reason"] == reason
 
 
-def test_nobody_is_answered_without_a_token_that_was_given(double: BigQueryDouble) -> None:
+def test_a_request_without_an_issued_token_is_refused(double: BigQueryDouble) -> None:
     stranger = json.loads(BigQueryDouble().account()) | {"token_uri": f"{double.url}/token"}
     account = Credentials.from_service_account_info(stranger, scopes=["x"])
     client = bigquery.Client("hawk-desk", account, client_options={"api_endpoint": double.url})

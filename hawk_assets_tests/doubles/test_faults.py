@@ -58,7 +58,7 @@ def test_a_body_in_chunks_is_put_together(echo: Echo) -> None:
     connection.close()
 
 
-def test_an_error_comes_as_often_as_asked_for_and_nothing_is_carried_out(echo: Echo) -> None:
+def test_an_error_occurs_as_often_as_requested_and_nothing_is_carried_out(echo: Echo) -> None:
     echo.faults.add(503, times=2, match="POST /a")
     assert [echo.post(b"x", path)[:3] for path in ("/a", "/b", "/a", "/a")] == [
         b"503",
@@ -73,7 +73,7 @@ def test_an_error_comes_as_often_as_asked_for_and_nothing_is_carried_out(echo: E
     assert echo.post(b"x") == b"200 x"
 
 
-def test_a_late_reply_is_to_a_request_that_is_carried_out(echo: Echo) -> None:
+def test_a_request_with_a_late_reply_is_carried_out(echo: Echo) -> None:
     fault = echo.faults.stall(60)
     with pytest.raises(TimeoutError):
         echo.post(b"late", timeout=0.2)
@@ -93,7 +93,7 @@ def test_a_late_reply_is_to_a_request_that_is_carried_out(echo: Echo) -> None:
     assert sorted(echo.done) == [b"late", b"second"]
 
 
-def test_a_torn_reply_is_to_a_request_that_is_carried_out(echo: Echo) -> None:
+def test_a_request_with_a_torn_reply_is_carried_out(echo: Echo) -> None:
     echo.faults.tear()
     with pytest.raises(HTTPException, match="IncompleteRead"):
         echo.post(b"x" * 1000)
@@ -110,7 +110,7 @@ def test_a_torn_request_is_not_carried_out(echo: Echo) -> None:
 
 
 @pytest.mark.parametrize("how", ["Content-Length: 10", "Transfer-Encoding: chunked"])
-def test_what_a_dying_client_has_begun_to_send_is_not_carried_out(echo: Echo, how: str) -> None:
+def test_an_incomplete_request_of_a_dying_client_is_not_carried_out(echo: Echo, how: str) -> None:
     url = urlsplit(echo.url)
     with socket.create_connection((url.hostname, url.port)) as client:
         client.sendall(f"POST /a HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n5\r\nabc".encode())
@@ -119,11 +119,11 @@ def test_what_a_dying_client_has_begun_to_send_is_not_carried_out(echo: Echo, ho
     assert not echo.done
 
 
-def test_a_defect_of_a_double_is_told_from_a_fault(echo: Echo) -> None:
+def test_a_defect_of_a_double_differs_from_a_fault(echo: Echo) -> None:
     assert b"defect of the double: KeyError('broken')" in echo.post(b"", "/broken")
 
 
-def test_a_server_that_is_closed_answers_nobody_and_leaves_its_port(echo: Echo) -> None:
+def test_a_closed_server_answers_no_request_and_frees_its_port(echo: Echo) -> None:
     second = Echo()
     with serve(second, second.faults) as second.url:
         kept = HTTPConnection(urlsplit(second.url).netloc, timeout=10)

@@ -35,7 +35,7 @@ def bucket(gcs: Gcs) -> storage.Bucket:
 
 
 @pytest.mark.parametrize("content", [b"", b"x\r\n--y\r\n", BIG], ids=["empty", "lines", "big"])
-def test_what_is_uploaded_is_downloaded(bucket: storage.Bucket, content: bytes) -> None:
+def test_a_download_returns_what_was_uploaded(bucket: storage.Bucket, content: bytes) -> None:
     blob = bucket.blob("a/ü %?#")
     blob.metadata = {"made by": "test"}
     blob.upload_from_string(content, "text/csv")
@@ -61,7 +61,7 @@ def test_a_part_is_downloaded_by_its_first_and_last_byte(bucket: storage.Bucket)
         assert stream.read() == b"0123456789"
 
 
-def test_what_arrives_damaged_is_refused(bucket: storage.Bucket, gcs: Gcs) -> None:
+def test_damaged_content_is_refused(bucket: storage.Bucket, gcs: Gcs) -> None:
     blob = bucket.blob("x")
     blob.crc32c = "AAAAAA=="
     with pytest.raises((BadRequest, DataCorruption)):
@@ -90,7 +90,7 @@ def test_lists_have_pages_prefixes_and_folders(bucket: storage.Bucket, page: int
     assert names(prefix="nothing") == ([], [])
 
 
-def test_what_is_not_there_is_404(bucket: storage.Bucket) -> None:
+def test_a_missing_object_is_404(bucket: storage.Bucket) -> None:
     assert bucket.exists()
     nowhere = bucket.client.bucket("nowhere")
     assert not nowhere.exists()
@@ -109,7 +109,7 @@ def test_what_is_not_there_is_404(bucket: storage.Bucket) -> None:
             act()
 
 
-def test_a_bucket_is_made_once_and_dropped_when_empty(bucket: storage.Bucket) -> None:
+def test_a_bucket_is_created_once_and_deleted_when_empty(bucket: storage.Bucket) -> None:
     client = bucket.client
     client.project = "desk"
     client.create_bucket("new")
@@ -174,7 +174,7 @@ def test_an_object_appears_when_its_upload_is_complete(bucket: storage.Bucket, g
 
 
 @pytest.mark.parametrize("where", ["request", "reply"])
-def test_an_upload_that_was_torn_is_taken_up_and_made_once(
+def test_a_torn_upload_is_resumed_and_stored_once(
     bucket: storage.Bucket, gcs: Gcs, where: str
 ) -> None:
     gcs.faults.tear(match="^PUT", where=where)
@@ -243,7 +243,7 @@ def test_dagster_keeps_compute_logs(gcs: Gcs, tmp_path: Path) -> None:
         assert not gcs.objects("desk")
 
 
-def test_a_bucket_of_compute_logs_must_be_there_at_the_start(gcs: Gcs, tmp_path: Path) -> None:
+def test_a_bucket_of_compute_logs_must_exist_at_the_start(gcs: Gcs, tmp_path: Path) -> None:
     with pytest.raises(dg._check.CheckError):
         GCSComputeLogManager("nowhere", str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Whoever is to be told: an address on loopback that keeps what is posted to it."""
+"""A webhook on loopback that keeps the alerts posted to it."""
 
 import json
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ def close() -> Array:
 
 
 @pytest.mark.parametrize("span", [2, 12, 50])
-def test_the_ema_equals_pandas_started_at_the_mean_of_the_first_span(
+def test_the_ema_equals_that_of_pandas_started_at_the_mean_of_the_first_span(
     close: Array, span: int
 ) -> None:
     seeded = np.append(close[:span].mean(), close[span:])
@@ -46,7 +46,7 @@ def test_the_highest_and_the_lowest_are_of_the_last_span(close: Array, span: int
     assert np.array_equal(lowest(close, span), windows.min(), equal_nan=True)
 
 
-def test_a_value_is_in_percent_of_its_range_and_in_the_middle_of_one_without_width() -> None:
+def test_a_value_is_a_percentage_of_its_range_and_50_in_a_range_without_width() -> None:
     value, low = np.array([2.0, 3.0, 5.0, 4.0, np.nan]), np.array([2.0, 2.0, 3.0, 4.0, 1.0])
     high = np.array([4.0, 4.0, 4.0, 4.0, np.nan])
     assert np.array_equal(
@@ -55,7 +55,7 @@ def test_a_value_is_in_percent_of_its_range_and_in_the_middle_of_one_without_wid
 
 
 def wilder(close: Array, span: int) -> Array:
-    """Wilder's index as his book has it: one bar at a time."""
+    """Wilder's index as in his book, one bar at a time."""
     out = np.full(len(close), np.nan)
     moves = [b - a for a, b in pairwise(close)]
     gain = sum(max(m, 0.0) for m in moves[:span]) / span
@@ -104,7 +104,7 @@ def test_the_rsi_of_a_price_that_stopped_long_ago_is_neutral_and_not_oversold() 
 
 
 @pytest.mark.parametrize("bars", [0, 1, 5])
-def test_indicators_of_short_series_are_as_long_and_not_ready(bars: int) -> None:
+def test_indicators_of_short_series_have_their_length_and_are_not_ready(bars: int) -> None:
     prices = np.linspace(1.0, 2.0, bars)
     for indicator in (ema, sma, rsi):
         assert indicator(prices, 10).shape == (bars,)
@@ -121,7 +121,9 @@ def test_the_warmup_is_the_shortest_that_forgets_the_start(first: int, alpha: fl
 
 
 @pytest.mark.parametrize("span", [12, 50])
-def test_an_ema_started_a_thousand_times_off_is_right_after_its_warmup(span: int) -> None:
+def test_an_ema_with_a_start_a_thousand_times_too_large_is_right_after_its_warmup(
+    span: int,
+) -> None:
     close = random_walk(1, 1000, seed=9)["close"].to_numpy()
     wrong = close.copy()
     wrong[:span] *= 1e3
@@ -131,9 +133,9 @@ def test_an_ema_started_a_thousand_times_off_is_right_after_its_warmup(span: int
     assert error[warmup // 2] > 1e-6
 
 
-def test_equal_levels_have_no_gap_though_a_running_sum_is_off_in_its_last_bit() -> None:
+def test_equal_levels_have_no_gap_although_a_running_sum_differs_in_its_last_bit() -> None:
     prices = np.append(random_walk(1, 300, seed=8)["close"].to_numpy(), np.full(30, 0.1 + 0.2))
     average = sma(prices, 5)
-    assert (average[-20:] != prices[-20:]).any(), "else this shows nothing"
+    assert (average[-20:] != prices[-20:]).any(), "otherwise this proves nothing"
     assert (relative_gap(prices, average)[-20:] == 0.0).all()
     assert relative_gap(np.array([101.0]), np.array([100.0]))[0] == 0.01

@@ -11,7 +11,7 @@ def frame(*rows: list[float]) -> pd.DataFrame:
 
 
 def machine(enter: pd.DataFrame, leave: pd.DataFrame, max_hold: int) -> pd.DataFrame:
-    """Hysteresis one ticker and one session at a time; the clock restarts with every entry."""
+    """The rule for one ticker and one session at a time; every entry restarts the clock."""
     out = enter.astype(float) * 0.0
     for column in range(enter.shape[1]):
         left = 0

@@ -19,7 +19,7 @@ Frames = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Recorder(WalkForwardClassifier):
-    """Keeps what it is fitted on, and foretells ``probability`` for every row."""
+    """Records what it is fitted on, and predicts ``probability`` for every row."""
 
     horizon: int = 3
     train: int = 60
@@ -40,7 +40,7 @@ class Recorder(WalkForwardClassifier):
 
 @dataclass(frozen=True)
 class Numbered(Recorder):
-    """The n-th fit foretells 0.5 + n / 100."""
+    """The n-th fit predicts 0.5 + n / 100."""
 
     numbers: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
 
@@ -56,7 +56,7 @@ class Quarterly(Numbered):
 
 @dataclass(frozen=True)
 class Share(Recorder):
-    """Foretells the share of rises in its window, which tells windows apart."""
+    """Predicts the share of rises in its window, which differs between windows."""
 
     def fit(self, features: Array, rises: NDArray[np.int8], seed: int) -> Predict:
         return lambda rows: np.full(len(rows), 0.4 + 0.2 * rises.mean())
@@ -68,7 +68,7 @@ class QuarterlyShare(Share):
 
 
 def states_of(dates: pd.DatetimeIndex, tickers: int = 3, seed: int = 1) -> Frames:
-    """Random walks, and features that have nothing to do with them; no hole."""
+    """Random walks, and features that are unrelated to them; no hole."""
     rng = np.random.default_rng(seed)
     names = [f"W{n}" for n in range(tickers)]
     shape = len(dates), tickers
@@ -78,7 +78,7 @@ def states_of(dates: pd.DatetimeIndex, tickers: int = 3, seed: int = 1) -> Frame
 
 
 def starts_of(dates: pd.DatetimeIndex, period: str) -> NDArray[Any]:
-    """Rows of the first sessions of all periods but the first."""
+    """Rows of the first sessions of all periods except the first."""
     first = pd.Series(range(len(dates))).groupby(dates.to_period(period)).min()
     return first.to_numpy()[1:]
 
@@ -126,7 +126,7 @@ def test_a_fit_serves_from_the_first_session_of_its_period_to_the_last(
     assert len(fitted) >= 2
 
 
-def test_rows_to_foretell_are_standardised_by_the_window() -> None:
+def test_rows_to_predict_are_standardised_by_the_window() -> None:
     model, states = Recorder(), states_of(DATES)
     model.signal(states)
     start = starts_of(DATES, "M")[-1]
@@ -148,7 +148,7 @@ def test_a_probability_becomes_four_times_its_distance_from_a_half(
     assert np.allclose(found, signal, rtol=0, atol=1e-15)
 
 
-def test_a_row_that_is_not_ready_is_neither_learned_nor_foretold() -> None:
+def test_a_row_that_is_not_ready_is_neither_learned_nor_predicted() -> None:
     states = states_of(DATES)
     states["ret_63"].iloc[:110, 0] = np.nan
     states["rsi"].iloc[-5:, 1] = np.nan
@@ -187,7 +187,7 @@ def test_a_window_in_which_all_prices_rise_teaches_nothing() -> None:
         assert not model.fits
 
 
-def test_a_feature_that_does_not_vary_is_left_at_zero() -> None:
+def test_a_constant_feature_becomes_zero() -> None:
     states = states_of(DATES)
     states["rsi"][:] = 50.0
     model = Recorder()
@@ -195,7 +195,7 @@ def test_a_feature_that_does_not_vary_is_left_at_zero() -> None:
     assert all((features[:, FEATURES.index("rsi")] == 0).all() for features, *_ in model.fits)
 
 
-def test_the_seed_is_that_of_the_date_whatever_the_data() -> None:
+def test_the_seed_depends_on_the_date_only() -> None:
     one, two = Recorder(), Recorder(train=80, horizon=1)
     one.signal(states_of(DATES))
     two.signal(states_of(DATES[30:], tickers=5, seed=2))
@@ -207,7 +207,7 @@ def test_the_seed_is_that_of_the_date_whatever_the_data() -> None:
 
 
 @pytest.mark.parametrize("model", [Share(), QuarterlyShare()], ids=["month", "quarter"])
-def test_the_lookback_reaches_the_window_also_where_every_day_is_a_session(model: Share) -> None:
+def test_the_lookback_contains_the_window_even_if_every_day_is_a_session(model: Share) -> None:
     days = pd.date_range("2019-12-20", "2021-01-31")
     states = states_of(days)
     signal = model.signal(states)
@@ -219,12 +219,12 @@ def test_the_lookback_reaches_the_window_also_where_every_day_is_a_session(model
 
 
 @pytest.mark.parametrize("bars", [0, 1, 3, 60])
-def test_too_few_sessions_are_flat(bars: int) -> None:
+def test_too_few_sessions_give_a_signal_of_0(bars: int) -> None:
     assert (Recorder().signal(states_of(DATES[:bars])) == 0).all(axis=None)
 
 
 @pytest.mark.parametrize("fault", [{"horizon": 0}, {"train": 1}, {"embargo": -1}])
-def test_windows_that_teach_nothing_or_the_future_are_refused(fault: dict[str, int]) -> None:
+def test_unusable_parameters_are_refused(fault: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="need horizon >= 1, train >= 2 and embargo >= 0"):
         Recorder(**fault)
 

@@ -98,7 +98,7 @@ def test_a_ticker_that_is_not_ready_has_a_row_and_no_weight() -> None:
 
 
 @pytest.mark.parametrize("missing", ["close", "vol_63"])
-def test_a_ticker_without_price_or_volatility_leaves_its_share_after_five_sessions(
+def test_a_ticker_without_price_or_volatility_loses_its_share_after_five_sessions(
     missing: str,
 ) -> None:
     states = states_of({t: [1.0] * 8 for t in "ABCDEFGHIJKL"})
@@ -107,7 +107,7 @@ def test_a_ticker_without_price_or_volatility_leaves_its_share_after_five_sessio
     assert np.allclose(shares, [1 / 12] * 6 + [1 / 11] * 2, rtol=1e-12)
 
 
-def test_only_the_months_asked_for_are_returned() -> None:
+def test_only_the_requested_months_are_returned() -> None:
     states = states_of({"A": [0.5] * 60})
     february = build_insights(Stored(), states, pd.DatetimeIndex(["2020-02-01"]))
     assert february["date"].min() == pd.Timestamp("2020-02-03")
@@ -115,7 +115,7 @@ def test_only_the_months_asked_for_are_returned() -> None:
     assert list(february.index) == list(range(20))
 
 
-def test_insights_need_the_sessions_of_the_model_and_of_the_hold() -> None:
+def test_insights_need_the_sessions_of_lookback_and_of_the_hold() -> None:
     assert sessions_needed(Stored()) == 7 + HOLD
     assert months_needed(Stored()) == 2
 
@@ -132,7 +132,7 @@ def test_sizing_parameters_set_cap_floor_and_hold() -> None:
     assert column(none, "B") == [0.2] * 10
 
 
-def test_no_states_make_no_insights() -> None:
+def test_no_states_give_no_insights() -> None:
     insights = build_insights(Stored(), states_of({"A": [0.5]})[:0], MONTHS)
     assert insights.empty
     assert list(insights) == ["date", "ticker", "model", "signal", "weight"]

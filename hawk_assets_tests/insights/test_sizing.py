@@ -8,8 +8,8 @@ from hawk_assets.core.types import Array
 from hawk_assets.insights.sizing import SizingParameters, inverse_volatility_budget
 
 
-def poured(vol: list[float], cap: float, floor: float) -> list[float]:
-    """Water-filling as it is told: hand out, cap who is above, hand the rest out again."""
+def fill_step_by_step(vol: list[float], cap: float, floor: float) -> list[float]:
+    """Water-filling step by step: distribute, apply the cap, distribute the rest again."""
     share = [0.0] * len(vol)
     inverse = {
         i: 1.0 / max(v * np.sqrt(252.0), floor) for i, v in enumerate(vol) if not np.isnan(v)
@@ -37,7 +37,7 @@ def random_vol(rows: int, tickers: int, ready: float) -> Array:
 @pytest.mark.parametrize("cap", [0.1, 0.25, 0.3])
 def test_the_budget_is_water_filling(tickers: int, ready: float, cap: float) -> None:
     vol = random_vol(200, tickers, ready)
-    expected = [poured(list(row), cap, 0.05) for row in vol]
+    expected = [fill_step_by_step(list(row), cap, 0.05) for row in vol]
     assert np.allclose(
         inverse_volatility_budget(vol, SizingParameters(cap=cap)), expected, rtol=0.0, atol=1e-13
     )

@@ -77,7 +77,7 @@ def test_a_year_depends_on_its_own_window_of_valid_bars_and_on_nothing_before(
 
 @dataclass(frozen=True)
 class Count(Average):
-    """How many bars it was given up to each."""
+    """How many bars it gets, up to each bar."""
 
     def features(self, bars: Bars) -> dict[str, Array]:
         return {"seen": np.arange(1.0, len(bars["close"]) + 1)}
@@ -109,7 +109,7 @@ def test_after_a_long_suspension_a_month_alone_still_equals_the_full_run(
         )
 
 
-def test_a_model_that_claims_slices_gets_the_states_that_it_would_get_without() -> None:
+def test_slice_stable_does_not_change_the_states() -> None:
     market, wanted = walk(tickers=2), months("2005-01-01", "2006-11-01")
     claimed = build_states(Average(slice_stable=True), market, wanted)
 
@@ -123,7 +123,7 @@ def test_a_model_that_claims_slices_gets_the_states_that_it_would_get_without() 
     )
 
 
-def test_a_hole_is_left_out_and_the_next_bar_continues() -> None:
+def test_a_hole_is_dropped_and_the_next_bar_continues() -> None:
     market = walk(bars=90)
     market.loc[[40, 41, 60], "close"] = np.nan
     states = build_states(Average(), market, months("2005-01-01", "2005-05-01"))
@@ -155,8 +155,8 @@ def test_a_hole_in_any_declared_column_is_a_hole_but_the_close_is_kept() -> None
     assert states["dollars"][31] == pytest.approx(expected[31], rel=1e-9)
 
 
-def test_models_share_a_builder_and_get_what_each_would_get_alone() -> None:
-    """Holes in one column are none in another; a suspension cuts the volatility of one window."""
+def test_models_that_share_a_builder_get_the_states_of_a_builder_of_their_own() -> None:
+    """A hole is one in its column only; a suspension cuts the volatility of one window."""
     market, wanted = walk(tickers=3, bars=520), months("2005-06-01", "2006-12-01")
     market.loc[market.index[::37], "volume"] = np.nan
     market.loc[market.index[5::61], "close"] = np.nan
@@ -170,7 +170,7 @@ def test_models_share_a_builder_and_get_what_each_would_get_alone() -> None:
 
 @dataclass(frozen=True)
 class Scribbler(Average):
-    """Works on the bars that it was given, in their place."""
+    """Changes the bars that it gets in place."""
 
     def features(self, bars: Bars) -> dict[str, Array]:
         close = bars["close"]
@@ -190,7 +190,7 @@ def test_a_model_cannot_change_what_the_next_one_reads(holes: list[int]) -> None
 
 @dataclass(frozen=True)
 class OldestReport(Average):
-    """The open interest four reports ago, and how many it was given."""
+    """The open interest four reports ago, and how many reports it gets."""
 
     reports = 5
 
@@ -238,11 +238,11 @@ def test_features_carry_ten_significant_digits() -> None:
     for name in ("average", "vol_63"):
         values = states[name].dropna()
         assert (values == [float(f"{value:.10g}") for value in values]).all()
-    assert states["close"].equals(walk()["close"]), "prices are kept as they are"
+    assert states["close"].equals(walk()["close"]), "prices are not changed"
 
 
 @pytest.mark.parametrize("kind", ["int64", "float32", ">f8"])
-def test_prices_of_another_number_type_give_the_same_states(kind: str) -> None:
+def test_prices_of_a_different_number_type_give_the_same_states(kind: str) -> None:
     market, wanted = walk(), months("2005-01-01", "2006-11-01")
     whole = market.assign(close=market["close"].round())
     other = whole.assign(close=whole["close"].to_numpy().astype(kind))
@@ -255,7 +255,7 @@ def test_prices_of_another_number_type_give_the_same_states(kind: str) -> None:
 
 @dataclass(frozen=True)
 class Returning(Average):
-    """Returns one feature, made of the closes by the name it is given."""
+    """Returns one feature, computed from the closes, with the given name."""
 
     feature: str = "average"
     fault: str = ""

@@ -16,7 +16,7 @@ from hawk_assets_tests.markets import weekly_reports
 
 @pytest.fixture
 def commitments() -> pd.DataFrame:
-    """Two contracts; of one, the reports of an autumn were all published in November."""
+    """Two contracts; for one, all reports of an autumn were published in November."""
     late = weekly_reports("LATE").query("'2019-01-01' <= report_date < '2020-07-01'").copy()
     shutdown = late["report_date"].between("2019-10-01", "2019-11-12")
     late.loc[shutdown, "release_date"] = pd.date_range("2019-11-14", periods=7)
@@ -45,7 +45,7 @@ def test_a_report_of_friday_is_first_seen_on_monday(commitments: pd.DataFrame) -
     assert list(reports.before(np.array([friday, monday]), 1)["report_age"]) == [7.0, 3.0]
 
 
-def test_a_ticker_is_spoken_for_by_its_contract_or_by_one_of_its_name(
+def test_a_ticker_has_the_reports_of_its_contract_or_of_one_with_its_name(
     commitments: pd.DataFrame,
 ) -> None:
     assert CONTRACTS["GLD"] == "088691"
@@ -55,7 +55,7 @@ def test_a_ticker_is_spoken_for_by_its_contract_or_by_one_of_its_name(
     assert len(reports_of("GLD", None).released) == 0
 
 
-def test_a_contract_has_a_code_of_six_characters_and_speaks_for_one_ticker() -> None:
+def test_a_contract_has_a_code_of_six_characters_and_belongs_to_one_ticker() -> None:
     assert all(re.fullmatch(r"[0-9]{4}[0-9A-Z]{2}|[0-9]{5}[A-Z]", c) for c in CONTRACTS.values())
     assert len(set(CONTRACTS.values())) == len(CONTRACTS)
 
@@ -72,7 +72,7 @@ def test_reports_are_in_the_order_of_release_whatever_the_order_of_the_rows(
     assert np.array_equal(shuffled.numbers["open_interest"], ordered.numbers["open_interest"])
 
 
-def test_a_report_with_a_hole_is_left_out(commitments: pd.DataFrame) -> None:
+def test_a_report_with_a_hole_is_dropped(commitments: pd.DataFrame) -> None:
     holed = commitments.copy()
     holed.iloc[5, holed.columns.get_loc("noncommercial_long")] = np.nan
     left = reports_of("LATE", holed)
@@ -88,7 +88,7 @@ def test_only_reports_released_since_a_day_are_kept(commitments: pd.DataFrame) -
     assert reports.since(np.datetime64("2019-03-09")).released[0] == np.datetime64("2019-03-15")
 
 
-def test_without_reports_there_is_nothing_to_see() -> None:
+def test_without_reports_every_number_is_nan() -> None:
     known = Reports.none().before(np.array(["2020-01-02"], "M8[ns]"), 3)
     assert set(known) == {*NUMBERS, "report_age"}
     assert all(np.isnan(values).all() for values in known.values())
@@ -96,7 +96,7 @@ def test_without_reports_there_is_nothing_to_see() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 4, 52, 156])
-def test_the_months_before_hold_the_reports_asked_for_even_after_a_shutdown(count: int) -> None:
+def test_the_months_before_contain_the_reports_needed_even_after_a_shutdown(count: int) -> None:
     months = pd.date_range("2010-01-01", "2021-12-01", freq="MS")
     released = weekly_reports("A")["release_date"]
     for month in months:

@@ -20,7 +20,7 @@ def test_rounding_equals_printing_ten_digits() -> None:
     assert np.array_equal(round_significant(values), printed(values))
 
 
-def test_far_from_one_it_equals_printing_but_for_the_last_bit() -> None:
+def test_far_from_one_it_equals_printing_except_for_the_last_bit() -> None:
     values = wide_range(-60, 60)
     assert np.allclose(round_significant(values), printed(values), rtol=3e-16, atol=0.0)
 
@@ -45,7 +45,7 @@ def test_noise_in_the_last_bits_disappears() -> None:
     assert np.array_equal(round_significant(values * (1 - 4e-16)), values)
 
 
-def test_a_number_rounds_alike_whatever_its_neighbours() -> None:
+def test_a_number_is_rounded_independently_of_its_neighbours() -> None:
     values = wide_range(-12, 9)[:400]
     whole = round_significant(values)
     for start in range(0, 380, 7):
@@ -55,5 +55,5 @@ def test_a_number_rounds_alike_whatever_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.nan, np.inf, -np.inf, 5e-324])
-def test_what_cannot_be_rounded_passes_through(value: float) -> None:
+def test_what_cannot_be_rounded_is_returned_as_it_is(value: float) -> None:
     assert np.array_equal(round_significant(np.array([value, 1.0]))[:1], [value], equal_nan=True)

@@ -1,4 +1,4 @@
-"""What the tests of several models compare with, told the slow way."""
+"""What the tests of several models compare with: the same rules, computed the slow way."""
 
 from collections.abc import Iterable
 
@@ -10,13 +10,13 @@ from hawk_assets_tests.markets import PRICES, ragged_market, random_walk
 
 
 def bars_of_walk(bars: int, seed: int) -> Bars:
-    """A random walk without ties or holes, as ``features`` is given it."""
+    """A random walk without ties or holes, as an argument of ``features``."""
     market = random_walk(1, bars, seed)
     return {name: market[name].to_numpy() for name in PRICES}
 
 
 def bars_in_ticks() -> Bars:
-    """Six years that move in ticks of 1 %, where equal closes and exact ties abound."""
+    """Six years of moves in ticks of 1 %, with many equal closes and exact ties."""
     market = ragged_market()
     market = market[market["ticker"] == "TICK"]
     return {name: market[name].to_numpy() for name in PRICES}
@@ -29,7 +29,7 @@ def opinions(model: TradingModel, **states: Iterable[float]) -> list[float]:
 
 
 def unit_of(model: TradingModel, feature: str) -> float:
-    """The value of a feature that the model takes for one standard deviation at volatility 1."""
+    """The value of a feature that the model treats as one standard deviation at volatility 1."""
     (signal,) = opinions(model, **{feature: [1e-3]}, vol_63=[1.0])
     return 1e-3 / (2.0 * signal)
 
@@ -43,7 +43,7 @@ def spread_on_a_random_walk(model: TradingModel, feature: str) -> float:
 
 
 def held(enter: Iterable[bool], leave: Iterable[bool], max_hold: int) -> Array:
-    """1 or 0 session by session: in on an entry, out on an exit or when the time is up."""
+    """1 or 0 session by session: 1 from an entry until an exit or until the time is up."""
     left, out = 0, []
     for wants_in, wants_out in zip(enter, leave, strict=True):
         left = 0 if wants_out else max_hold if wants_in else max(0, left - 1)

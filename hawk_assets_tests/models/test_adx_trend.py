@@ -14,7 +14,7 @@ TICK = 0.05
 
 
 def wilder(high: Array, low: Array, close: Array, span: int) -> Array:
-    """Wilder's index as his book has it, bar by bar; each average starts at a plain mean."""
+    """Wilder's index as in his book, bar by bar; each average starts at a plain mean."""
     rises, falls, ranges = [], [], []
     for before, now in pairwise(range(len(close))):
         up, down = high[now] - high[before], low[before] - low[now]
@@ -47,12 +47,12 @@ def test_the_index_equals_wilders_loop(span: int) -> None:
     assert np.allclose(found, expected, rtol=0, atol=1e-9, equal_nan=True)
 
 
-def test_long_after_its_start_the_index_is_that_of_talib() -> None:
+def test_long_after_its_start_the_index_equals_that_of_talib() -> None:
     bars = bars_of_walk(1500, seed=2)
     series = bars["high"], bars["low"], bars["close"]
     found, expected = directional_index(*series[:2], 14), talib.ADX(*series, timeperiod=14)
     assert np.allclose(found[400:], expected[400:], rtol=0, atol=1e-6)
-    assert not np.allclose(found[27:60], expected[27:60], rtol=0, atol=1e-2), "another start"
+    assert not np.allclose(found[27:60], expected[27:60], rtol=0, atol=1e-2), "a different start"
 
 
 def test_a_tie_that_rounding_breaks_is_still_a_tie() -> None:
@@ -64,7 +64,7 @@ def test_a_tie_that_rounding_breaks_is_still_a_tie() -> None:
     prices = [side * TICK for side in (high, low, close)]
     up, down = np.diff(prices[0]), -np.diff(prices[1])
     tied = (np.diff(high) == -np.diff(low)) & (np.diff(high) > 0)
-    assert (up[tied] != down[tied]).any(), "else this shows nothing"
+    assert (up[tied] != down[tied]).any(), "otherwise this proves nothing"
     found = directional_index(*prices[:2], 5)
     assert np.allclose(found, expected, rtol=0, atol=1e-9, equal_nan=True)
     naive = wilder(*prices, 5)
@@ -78,7 +78,7 @@ def test_a_price_that_does_not_move_has_no_trend() -> None:
     assert np.allclose(directional_index(steady + 1, steady - 1, 14)[27:], 100)
 
 
-def test_a_trend_is_forgotten_when_the_price_has_stopped_for_long() -> None:
+def test_a_trend_is_forgotten_when_the_price_has_not_moved_for_long() -> None:
     close = np.append(np.linspace(40.0, 80.0, 100), np.full(900, 80.0))
     for reach in (0.0, 1.0):
         high, low = close + reach, close - reach
@@ -94,7 +94,7 @@ def test_a_short_series_is_not_ready(bars: int) -> None:
     ]
 
 
-def test_it_takes_the_side_of_the_averages_in_proportion_to_the_index() -> None:
+def test_the_side_is_that_of_the_averages_and_the_size_that_of_the_index() -> None:
     found = opinions(
         AdxTrend(),
         ema_gap=[1, 1, 1, 1, 1, -1, -1, 0, np.nan, 1],

@@ -21,7 +21,7 @@ PATTERNS = {
 
 
 def balance(bars: Bars) -> Array:
-    """Rising less falling patterns, each read in one pass over the whole series."""
+    """Rising minus falling patterns, each from one pass over the whole series."""
     prices = [bars[name] for name in MODEL.inputs]
     sides = [np.sign(getattr(talib, name)(*prices, **more)) for name, more in PATTERNS.items()]
     return np.sum(sides, axis=0)

@@ -45,7 +45,7 @@ def sample(seed: int = 1) -> tuple[Array, "np.ndarray[tuple[int], np.dtype[np.in
 
 
 def twin(model: WalkForwardClassifier) -> BaseEstimator:
-    """The same classifier put together by scikit-learn."""
+    """The same classifier, built by scikit-learn."""
     if isinstance(model, Logistic):
         return make_pipeline(
             StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-10)
@@ -86,7 +86,7 @@ def test_it_is_the_classifier_of_a_purged_time_series_split(
 
 @dataclass(frozen=True)
 class Unpurged(Logistic):
-    """Learns from all sessions before the fit, whose labels are still open."""
+    """Learns from all sessions before the fit, even if their labels are not complete."""
 
     @property
     def lookback(self) -> int:
@@ -96,7 +96,7 @@ class Unpurged(Logistic):
         object.__setattr__(self, "embargo", 1 - self.horizon)
 
 
-def test_only_without_the_purge_does_the_future_move_the_present(closes: pd.DataFrame) -> None:
+def test_the_future_changes_the_present_only_without_the_purge(closes: pd.DataFrame) -> None:
     rng = np.random.default_rng(2)
     moved: dict[type[Logistic], list[float]] = {Logistic: [], Unpurged: []}
     months = closes.index.to_period("M")
@@ -114,7 +114,7 @@ def test_only_without_the_purge_does_the_future_move_the_present(closes: pd.Data
 
 
 @by_name
-def test_the_order_of_the_training_rows_says_nothing(model: WalkForwardClassifier) -> None:
+def test_the_order_of_the_training_rows_has_no_influence(model: WalkForwardClassifier) -> None:
     features, rises = sample()
     shuffled = np.random.default_rng(3).permutation(len(rises))
     new, _ = sample(seed=4)
@@ -125,7 +125,7 @@ def test_the_order_of_the_training_rows_says_nothing(model: WalkForwardClassifie
 
 
 @by_name
-def test_a_probability_does_not_depend_on_the_rows_beside_it(model: WalkForwardClassifier) -> None:
+def test_a_probability_does_not_depend_on_other_rows(model: WalkForwardClassifier) -> None:
     features, rises = sample()
     predict = model.fit(features, rises, 7)
     new, _ = sample(seed=4)
@@ -136,7 +136,7 @@ def test_a_probability_does_not_depend_on_the_rows_beside_it(model: WalkForwardC
 
 
 @by_name
-def test_a_second_fit_is_the_first_in_every_bit(model: WalkForwardClassifier) -> None:
+def test_a_second_fit_equals_the_first_in_every_bit(model: WalkForwardClassifier) -> None:
     features, rises = sample()
     np.random.seed(1)
     one = model.fit(features, rises, 7)(features)
@@ -162,11 +162,11 @@ def test_a_fit_uses_one_thread(
     monkeypatch.setattr(library, "fit", spy)
     with threadpool_limits(2):
         model.fit(*sample(), seed=7)
-        assert max(pool["num_threads"] for pool in threadpool_info()) == 2, "put back afterwards"
+        assert max(pool["num_threads"] for pool in threadpool_info()) == 2, "restored afterwards"
     assert set(seen) == {1}
 
 
-def test_looking_at_the_models_does_not_load_the_library() -> None:
+def test_importing_the_models_does_not_load_the_library() -> None:
     code = (
         "import sys; from hawk_assets.models import discover; discover();"
         "print(sorted({'sklearn', 'scipy', 'threadpoolctl'} & set(sys.modules)))"

@@ -19,14 +19,14 @@ TICKERS = {"W00": "GLD", "W01": "HOG", "W02": "NIL"}
 
 @pytest.fixture(scope="module")
 def market() -> pd.DataFrame:
-    """From 2005 to 2010: a ticker with a contract, one that is a contract, one without reports."""
+    """2005 to 2010: a ticker with a contract, one named like a contract, one without reports."""
     market = random_walk(3, 1500, seed=1)
     return market.assign(ticker=market["ticker"].map(TICKERS))
 
 
 @pytest.fixture(scope="module")
 def reports() -> pd.DataFrame:
-    """Published as the CFTC does, holidays included."""
+    """Reports published like those of the CFTC, including holidays."""
     reports = pd.concat([weekly_reports("HOG"), weekly_reports("X").assign(contract="088691")])
     reports = reports[reports["report_date"].between("2001-06-01", "2010-12-31")]
     return reports.assign(release_date=release_dates(pd.DatetimeIndex(reports["report_date"])))
@@ -44,7 +44,7 @@ def index_of(states: pd.DataFrame, ticker: str) -> "pd.Series[float]":
 
 
 def scaled(reports: pd.DataFrame, contract: str, date: pd.Timestamp, weeks: int) -> float:
-    """The latest net position between the least and the greatest of those public before a date."""
+    """The latest net position within the range of those public before a date."""
     mine = reports[(reports["contract"] == contract) & (reports["release_date"] < date)]
     latest = mine.sort_values("report_date").tail(weeks)
     net = (latest["commercial_long"] - latest["commercial_short"]).to_numpy()
@@ -53,7 +53,7 @@ def scaled(reports: pd.DataFrame, contract: str, date: pd.Timestamp, weeks: int)
 
 @pytest.mark.parametrize("model", [MODEL, SMALL], ids=lambda model: model.name)
 @pytest.mark.parametrize("ticker", ["GLD", "HOG"])
-def test_the_index_is_the_place_in_the_range_of_the_reports_public_before_the_session(
+def test_the_index_is_the_percentage_of_the_range_of_the_reports_public_before_the_session(
     market: pd.DataFrame, reports: pd.DataFrame, model: CommitmentsOfTraders, ticker: str
 ) -> None:
     dates = pd.DatetimeIndex(market["date"].unique())
@@ -66,7 +66,7 @@ def test_the_index_is_the_place_in_the_range_of_the_reports_public_before_the_se
     assert np.allclose(stored, found, rtol=1e-9, atol=0)
 
 
-def test_a_report_of_friday_moves_monday_and_not_friday(
+def test_a_report_of_friday_changes_monday_and_not_friday(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     friday, monday = pd.Timestamp("2009-05-15"), pd.Timestamp("2009-05-18")
@@ -79,7 +79,7 @@ def test_a_report_of_friday_moves_monday_and_not_friday(
     assert before[monday] != after[monday]
 
 
-def test_there_is_no_position_before_the_last_of_156_reports(
+def test_there_is_no_signal_before_the_last_of_156_reports(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     young = reports[reports["report_date"] >= "2005-03-01"]
@@ -95,7 +95,7 @@ def test_there_is_no_position_before_the_last_of_156_reports(
     assert (insights["signal"] != 0).any()
 
 
-def test_without_news_for_twelve_days_it_is_flat_at_once(
+def test_after_twelve_days_without_a_report_the_signal_is_0_at_once(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     last = pd.Timestamp("2009-05-15")
@@ -121,7 +121,7 @@ def test_a_range_without_width_is_in_the_middle(
     assert opinions(MODEL, cot_index=[50.0], close=[1.0]) == [0]
 
 
-def test_a_week_without_a_report_is_not_made_up(
+def test_a_week_without_a_report_is_not_invented(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     missing = (reports["contract"] == "HOG") & (reports["report_date"] == "2008-09-16")
@@ -134,7 +134,7 @@ def test_a_week_without_a_report_is_not_made_up(
     assert not index.equals(index_of(states_of(market, reports, SMALL), "HOG"))
 
 
-def test_a_ticker_without_reports_never_has_a_position(
+def test_a_ticker_without_reports_never_has_a_signal(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     states = states_of(market, reports)
@@ -162,7 +162,7 @@ def test_what_is_released_on_a_day_or_later_changes_nothing_up_to_that_day(
             assert not other[~past].equals(states[~past])
 
 
-def test_a_month_from_its_own_reports_is_that_of_the_whole_history(
+def test_a_month_from_its_own_reports_equals_that_of_the_whole_history(
     market: pd.DataFrame, reports: pd.DataFrame
 ) -> None:
     states = states_of(market, reports)
@@ -178,14 +178,14 @@ def test_a_month_from_its_own_reports_is_that_of_the_whole_history(
         assert found[found["ticker"] == "HOG"]["cot_index"].notna().all()
 
 
-def test_the_months_before_a_month_hold_its_reports_through_every_interruption() -> None:
+def test_the_months_before_a_month_contain_its_reports_in_spite_of_every_interruption() -> None:
     released = release_dates(pd.date_range("1999-01-05", "2027-12-28", freq="7D"))
     for month in pd.date_range("2005-01-01", "2027-12-01", freq="MS"):
         since = shift(month, -months_of_reports(MODEL.weeks))
         assert ((released >= since) & (released < month)).sum() >= MODEL.weeks
 
 
-def test_it_stands_with_the_commercials_at_extremes_only() -> None:
+def test_it_follows_the_commercials_at_extremes_only() -> None:
     index = [0, 10, 20, 20.1, 50, 79.9, 80, 100, np.nan, np.nan]
     close = [1.0] * 9 + [np.nan]
     expected = [-1, -0.8, -0.6, 0, 0, 0, 0.6, 1, 0, np.nan]
@@ -195,6 +195,6 @@ def test_it_stands_with_the_commercials_at_extremes_only() -> None:
 
 
 @pytest.mark.parametrize("fault", [{"weeks": 1}, {"extreme": 50.0}, {"stale": 0}])
-def test_parameters_that_make_no_rule_are_refused(fault: dict[str, float]) -> None:
+def test_unusable_parameters_are_refused(fault: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need weeks >= 2, 0 <= extreme < 50 and stale > 0"):
         CommitmentsOfTraders(**fault)

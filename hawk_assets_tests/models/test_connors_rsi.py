@@ -11,7 +11,7 @@ def opinions(model: ConnorsRsi, close: pd.Series) -> pd.Series:
     return model.signal({n: pd.DataFrame({"A": v}) for n, v in features.items()})["A"]
 
 
-def test_it_equals_the_rule_told_session_by_session() -> None:
+def test_it_equals_the_rule_applied_session_by_session() -> None:
     close = random_walk(1, 3000, seed=12)["close"]
     moves = close.diff()
     gain, loss = moves.clip(lower=0.0), (-moves).clip(lower=0.0)
@@ -41,7 +41,7 @@ def test_it_equals_the_rule_told_session_by_session() -> None:
     assert {-1.0, 0.0, 1.0} == set(expected)
 
 
-def test_it_says_nothing_before_the_trend_is_known() -> None:
+def test_there_is_no_signal_before_the_trend_is_known() -> None:
     assert (opinions(ConnorsRsi(), random_walk(1, 199, seed=12)["close"]) == 0.0).all()
 
 
@@ -49,12 +49,12 @@ def states_of(**columns: list[float]) -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame({"A": values}) for name, values in columns.items()}
 
 
-def test_a_pullback_that_never_recovers_is_left_after_max_hold_sessions() -> None:
+def test_a_signal_without_an_exit_lasts_max_hold_sessions() -> None:
     model = ConnorsRsi()
     states = states_of(rsi=[50.0, 5.0] + [50.0] * 20, exit_gap=[-0.01] * 22, trend_gap=[0.1] * 22)
     assert model.signal(states)["A"].to_list() == [0.0] + [1.0] * 10 + [0.0] * 11
     last = {name: frame[10 - model.lookback : 11] for name, frame in states.items()}
-    assert model.signal(last)["A"].iloc[-1] == 1.0, "known from exactly the declared lookback"
+    assert model.signal(last)["A"].iloc[-1] == 1.0, "computed from exactly the declared lookback"
 
 
 def test_a_close_on_its_average_is_neither_an_exit_nor_a_trend() -> None:
@@ -67,6 +67,6 @@ def test_a_close_on_its_average_is_neither_an_exit_nor_a_trend() -> None:
 
 
 @pytest.mark.parametrize("fault", [{"span": 1}, {"low": 50.0}, {"max_hold": 1}])
-def test_parameters_that_make_no_rule_are_refused(fault: dict[str, float]) -> None:
+def test_unusable_parameters_are_refused(fault: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need span >= 2, 0 < low < 50, max_hold >= 2"):
         ConnorsRsi(**fault)

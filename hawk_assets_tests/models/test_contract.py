@@ -1,4 +1,4 @@
-"""Every clause of the contract for every discovered model: a new file under models/ is enough."""
+"""Every clause of the contract for every discovered model, without registration."""
 
 import pandas as pd
 import pytest

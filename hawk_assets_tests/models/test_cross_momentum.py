@@ -10,7 +10,7 @@ MODEL = CrossSectionalMomentum()
 
 
 def returns_of(seed: int) -> pd.DataFrame:
-    """Forty sessions of nine tickers, with ties and holes; fewer than four on some sessions."""
+    """Forty sessions of nine tickers, with ties and holes; on some sessions fewer than four."""
     rng = np.random.default_rng(seed)
     values = rng.integers(-6, 7, (40, 9)) / 10.0
     values[rng.random(values.shape) < np.linspace(0.0, 0.8, 40)[:, None]] = np.nan
@@ -35,14 +35,14 @@ def test_it_is_the_rank_among_the_tickers_that_have_a_return(seed: int) -> None:
     assert 0 < thin < 40
 
 
-def test_the_best_is_1_the_worst_is_minus_1_and_equals_share_a_rank() -> None:
+def test_the_best_is_1_the_worst_is_minus_1_and_ties_share_a_rank() -> None:
     returns = pd.DataFrame([[0.3, -0.2, 0.1, 0.1, np.nan]])
     assert np.allclose(
         MODEL.signal({"past_return": returns}), [[1, -1, 0, 0, np.nan]], equal_nan=True
     )
 
 
-def test_a_cross_section_that_gets_too_thin_is_flat_after_the_hold() -> None:
+def test_with_too_few_tickers_the_signal_is_0_after_the_hold() -> None:
     dates = pd.bdate_range("2020-01-01", periods=20)
     long = pd.MultiIndex.from_product([dates, list("ABCD")], names=["date", "ticker"])
     states = pd.DataFrame(index=long).reset_index()
@@ -56,6 +56,6 @@ def test_a_cross_section_that_gets_too_thin_is_flat_after_the_hold() -> None:
     assert len(three) == 60
 
 
-def test_fewer_than_two_tickers_are_no_cross_section() -> None:
+def test_fewer_than_two_tickers_are_refused() -> None:
     with pytest.raises(ValueError, match="fewest >= 2"):
         CrossSectionalMomentum(fewest=1)

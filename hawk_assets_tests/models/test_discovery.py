@@ -17,7 +17,7 @@ AddFile = Callable[[str], Mapping[str, TradingModel]]
 
 @pytest.fixture
 def discover_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFile]:
-    """Discovery with one more file, of the text given, in the package of models."""
+    """Discovery with one more file, with the given text, in the package of models."""
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
 
     def run(text: str) -> Mapping[str, TradingModel]:
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_used_stops_discovery_with_its_name(
         discover_with(text)
 
 
-def test_two_models_of_one_name_are_refused_with_both_files() -> None:
+def test_two_models_with_one_name_are_refused_and_both_files_are_named() -> None:
     with pytest.raises(ModelError, match="'rsi_14': one and two; derive the name from"):
         registry([("one", [Rsi(low=20.0)]), ("two", [EmaCross(8, 21), Rsi()])])
 

@@ -8,7 +8,7 @@ SPEEDS = [(8, 21), (12, 26), (20, 50), (50, 200)]
 
 
 def scale_of(model: EmaCross) -> float:
-    """The gap that the model takes for one standard deviation when the volatility is 1."""
+    """The gap that the model treats as one standard deviation at volatility 1."""
     one = pd.DataFrame([[1.0]])
     return 1e-3 / (2.0 * model.signal({"ema_gap": one * 1e-3, "vol_63": one}).iat[0, 0])
 

@@ -1,4 +1,4 @@
-"""The model files that README and docs show keep the contract, as they are printed."""
+"""The model files shown in README and docs keep the contract exactly as printed."""
 
 import importlib.util
 import re

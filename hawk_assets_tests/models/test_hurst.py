@@ -26,7 +26,7 @@ def test_it_is_the_slope_of_a_direct_regression_over_each_window(length: int) ->
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_random_walks_have_the_mean_and_spread_that_it_takes_for_no_evidence(length: int) -> None:
+def test_random_walks_have_the_mean_and_spread_that_the_model_uses(length: int) -> None:
     walks = np.random.default_rng(1).standard_normal((1000, length)).cumsum(axis=1)
     found = np.array([hurst_exponent(walk, length)[-1] for walk in walks])
     mean, spread = RANDOM_WALK[length]
@@ -34,7 +34,7 @@ def test_random_walks_have_the_mean_and_spread_that_it_takes_for_no_evidence(len
     assert found.std() == pytest.approx(spread, rel=4 / np.sqrt(2000))
 
 
-def test_a_price_that_does_not_move_or_grows_steadily_has_none() -> None:
+def test_a_price_that_does_not_move_or_grows_steadily_has_no_exponent() -> None:
     steady = np.arange(600.0)
     price = np.concatenate([np.zeros(600), np.log(bars_of_walk(300, seed=1)["close"] / 100)])
     for still in (np.zeros(600), 3e-4 * steady, np.log(40.0) - 1e-3 * steady):
@@ -60,7 +60,7 @@ def test_it_follows_the_month_where_returns_persist_and_fades_it_where_they_reve
     assert agrees.mean() > 0.95 if persistent else agrees.mean() < 0.05
 
 
-def test_its_size_is_evidence_times_move() -> None:
+def test_the_signal_is_evidence_times_move() -> None:
     mean, spread = RANDOM_WALK[504]
     hurst = mean + spread * np.array([0.0, 1.0, -1.0, 2.0, 9.0, -9.0, np.nan])
     move = 0.01 * np.sqrt(21) * np.array([1.0, 1.0, 1.0, -2.0, 9.0, 9.0, 1.0])

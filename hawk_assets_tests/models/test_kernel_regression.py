@@ -85,8 +85,6 @@ def test_it_follows_the_slope() -> None:
         ({"alpha": -1.0}, "alpha > 0"),
     ],
 )
-def test_parameters_that_make_no_estimate_are_refused(
-    fault: dict[str, object], message: str
-) -> None:
+def test_unusable_parameters_are_refused(fault: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KernelRegression(**{"kernel": "gaussian"} | fault)

@@ -23,7 +23,7 @@ def average(values: Array, span: int) -> Array:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_histogram_over_price_is_that_of_seeded_averages(model: Macd) -> None:
     close = bars_of_walk(400, seed=1)["close"]
-    # The fast average starts late, so that both have their first value on the same bar.
+    # The fast average starts later, so that both have their first value on the same bar.
     line = average(close[model.slow - model.fast :], model.fast) - average(close, model.slow)
     histogram = line[model.smooth - 1 :] - average(line, model.smooth)
     found = model.features({"close": close})["macd_histogram"]
@@ -32,7 +32,7 @@ def test_the_histogram_over_price_is_that_of_seeded_averages(model: Macd) -> Non
     assert np.allclose(found[first:], histogram / close[first:], rtol=0, atol=2e-12)
 
 
-def test_after_its_warmup_it_is_that_of_averages_started_anyhow() -> None:
+def test_after_its_warmup_it_does_not_depend_on_the_start_of_the_averages() -> None:
     model, close = Macd(), bars_of_walk(900, seed=2)["close"]
     series = pd.Series(close)
     line = series.ewm(span=12, adjust=False).mean() - series.ewm(span=26, adjust=False).mean()
@@ -67,6 +67,6 @@ def test_it_follows_the_histogram_and_is_zero_on_a_flat_price() -> None:
 
 
 @pytest.mark.parametrize("spans", [(26, 12, 9), (12, 12, 9), (1, 26, 9), (12, 26, 1)])
-def test_spans_that_make_no_histogram_are_refused(spans: tuple[int, int, int]) -> None:
+def test_unusable_spans_are_refused(spans: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="need 2 <= fast < slow and smooth >= 2"):
         Macd(*spans)

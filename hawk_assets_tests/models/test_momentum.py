@@ -28,7 +28,7 @@ def test_the_return_is_that_between_two_past_closes(
     assert np.isfinite(found[start:]).all()
 
 
-def test_the_scale_is_that_of_as_many_independent_returns() -> None:
+def test_the_scale_is_that_of_the_sum_of_independent_returns() -> None:
     model = TimeSeriesMomentum()
     assert unit_of(model, "past_return") == pytest.approx(np.sqrt(231))
     assert spread_on_a_random_walk(model, "past_return") == pytest.approx(np.sqrt(231), rel=0.1)

@@ -1,4 +1,4 @@
-"""Models that break the contract: every clause can fail, and each defect meets its clause."""
+"""Models that break the contract: every clause can fail, and each defect fails its clause."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Momentum(TradingModel):
 
 @dataclass(frozen=True)
 class Positioning(Momentum):
-    """Reads commitments of traders; keeps every clause as well."""
+    """Reads commitments of traders, and keeps every clause too."""
 
     name = "positioning_8"
     reports = 8
@@ -247,7 +247,7 @@ MUTANTS: dict[type[Momentum], tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def market() -> pd.DataFrame:
-    """Two years of four tickers: enough for memories of 63 bars."""
+    """Two years of four tickers: enough for models that need 63 bars."""
     market = ragged_market(years=2)
     return market[market["ticker"].isin(["FULL", "LATE", "NANS", "TICK"])].reset_index(drop=True)
 

@@ -1,4 +1,4 @@
-"""On independent returns no model earns anything; one that sees tomorrow earns at once."""
+"""On independent returns no model earns anything; a model that sees tomorrow does."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ def market() -> pd.DataFrame:
 
 
 def t_statistic(model: TradingModel, market: pd.DataFrame, lag: int) -> float:
-    """Of the mean over tickers of signal times the log return ``lag`` sessions later."""
+    """t of the mean over tickers of signal times the log return ``lag`` sessions later."""
     parts = []
     for ticker, (bars, dates) in bars_of(model, market).items():
         base = {"close": bars["close"], "vol_63": volatility(bars["close"])}

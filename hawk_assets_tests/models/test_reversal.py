@@ -23,12 +23,12 @@ def test_it_fades_the_last_sessions_in_units_of_their_volatility(span: int) -> N
     assert {-1.0, 1.0} < set(signal)
 
 
-def test_the_scale_is_that_of_as_many_independent_returns() -> None:
+def test_the_scale_is_that_of_the_sum_of_independent_returns() -> None:
     model = ShortTermReversal()
     assert unit_of(model, "past_return") == pytest.approx(-np.sqrt(5)), "it fades"
     assert spread_on_a_random_walk(model, "past_return") == pytest.approx(np.sqrt(5), rel=0.02)
 
 
-def test_a_move_of_no_session_is_refused() -> None:
+def test_a_move_of_0_sessions_is_refused() -> None:
     with pytest.raises(ValueError, match="need span >= 1"):
         ShortTermReversal(0)

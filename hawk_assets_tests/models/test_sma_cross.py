@@ -7,7 +7,7 @@ from hawk_assets_tests.markets import random_walk
 
 
 def scale_of(model: SmaCross) -> float:
-    """The gap that the model takes for one standard deviation when the volatility is 1."""
+    """The gap that the model treats as one standard deviation at volatility 1."""
     one = pd.DataFrame([[1.0]])
     return 1e-3 / (2.0 * model.signal({"sma_gap": one * 1e-3, "vol_63": one}).iat[0, 0])
 

@@ -11,7 +11,7 @@ MARKETS = [bars_of_walk(1500, seed=1), bars_in_ticks()]
 
 
 def slow_k(bars: Bars, span: int) -> Array:
-    """The mean of the last three places of the close in its range, window by window."""
+    """The mean of the last three percentages of the range, window by window."""
     high, low, close = bars["high"], bars["low"], bars["close"]
     fast = np.full(len(close), np.nan)
     for bar in range(span - 1, len(close)):
@@ -25,12 +25,12 @@ def slow_k(bars: Bars, span: int) -> Array:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 @pytest.mark.parametrize("bars", MARKETS, ids=["walk", "tick"])
-def test_it_is_the_mean_of_three_places_in_the_range(model: Stochastic, bars: Bars) -> None:
+def test_it_is_the_mean_of_three_percentages_of_the_range(model: Stochastic, bars: Bars) -> None:
     found = model.features(bars)["slow_k"]
     assert np.allclose(found, slow_k(bars, model.span), rtol=0, atol=1e-11, equal_nan=True)
 
 
-def test_it_is_talibs_slow_k_but_for_the_bars_that_slow_d_costs() -> None:
+def test_it_equals_talibs_slow_k_except_for_the_bars_that_slow_d_costs() -> None:
     bars = bars_of_walk(500, seed=2)
     expected, _ = talib.STOCH(bars["high"], bars["low"], bars["close"], 14, 3, 0, 3, 0)
     found = Stochastic().features(bars)["slow_k"]
@@ -47,7 +47,7 @@ def test_a_range_without_width_is_in_the_middle() -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 @pytest.mark.parametrize("bars", MARKETS, ids=["walk", "tick"])
-def test_it_equals_the_rule_told_session_by_session(model: Stochastic, bars: Bars) -> None:
+def test_it_equals_the_rule_applied_session_by_session(model: Stochastic, bars: Bars) -> None:
     place = model.features(bars)["slow_k"]
     long = held(place < model.low, place >= 50, model.max_hold)
     short = held(place > 100 - model.low, place <= 50, model.max_hold)
@@ -56,18 +56,18 @@ def test_it_equals_the_rule_told_session_by_session(model: Stochastic, bars: Bar
     assert {-1.0, 0.0, 1.0} == set(found)
 
 
-def test_it_buys_below_20_and_leaves_at_50_and_mirrors() -> None:
+def test_it_buys_below_20_and_exits_at_50_and_shorts_mirror_it() -> None:
     places = [50, 20, 19, 30, 49, 50, 70, 80, 81, 51, 50, 40]
     assert opinions(Stochastic(), slow_k=places) == [0, 0, 1, 1, 1, 0, 0, 0, -1, -1, 0, 0]
 
 
-def test_a_position_that_never_comes_back_lasts_exactly_max_hold_sessions() -> None:
+def test_a_signal_without_an_exit_lasts_exactly_max_hold_sessions() -> None:
     for model in MODELS:
         assert sum(opinions(model, slow_k=[5.0] + [30.0] * 60)) == model.max_hold
         assert sum(opinions(model, slow_k=[95.0] + [70.0] * 60)) == -model.max_hold
 
 
 @pytest.mark.parametrize("fault", [{"span": 1}, {"low": 50.0}, {"low": 0.0}, {"max_hold": 1}])
-def test_parameters_that_make_no_rule_are_refused(fault: dict[str, float]) -> None:
+def test_unusable_parameters_are_refused(fault: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need span >= 2, 0 < low < 50 and max_hold >= 2"):
         Stochastic(**fault)

@@ -1,4 +1,4 @@
-"""An independent simulator, one session and one ticker at a time: what the product must agree with.
+"""An independent simulator, one session and one ticker at a time, that the package must match.
 
 Shares no code with the product and none with the engine.
 """
@@ -18,7 +18,7 @@ def account(
     days: Iterator[tuple[pd.Timestamp, Mapping[str, float], Order | None]],
     parameters: SimulationParameters,
 ) -> pd.DataFrame:
-    """Keep the books: mark, trade at the close, charge the costs to cash.
+    """Keep the accounts: value the positions, trade at the close, pay the costs from cash.
 
     :param days: date, last close of every ticker seen so far, and the order for that close, if any
     :return: the columns of performance_timeseries; ``positions`` as dicts
@@ -73,7 +73,7 @@ def simulate(
     months: pd.DatetimeIndex,
     parameters: SimulationParameters,
 ) -> pd.DataFrame:
-    """A book from cash over ``months``, by walking the calendar."""
+    """A book that starts in cash, over ``months``, session by session."""
     sessions = sorted(set(market_data["date"]))
     orders: dict[pd.Timestamp, Order] = {}
     for decided, rows in sorted(insights.groupby("date"), key=lambda pair: pair[0]):

@@ -1,4 +1,4 @@
-"""Random markets and books with all that happens: holes, late listings, delistings, drift."""
+"""Random markets and books with everything that happens: holes, listings, delistings, drift."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def long(wide: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def months_of(table: pd.DataFrame) -> pd.DatetimeIndex:
-    """All months from the first row's to the last row's."""
+    """All months from that of the first row to that of the last."""
     starts = month_starts(sessions_of(table["date"]))
     return pd.date_range(starts[0], starts[-1], freq="MS")
 

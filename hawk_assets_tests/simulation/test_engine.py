@@ -110,7 +110,7 @@ def cell(frame, value):
         ),
     ],
 )
-def test_input_the_engine_would_swallow_is_refused(arguments, message):
+def test_input_that_the_engine_would_accept_wrongly_is_refused(arguments, message):
     with pytest.raises(SimulationError, match=f"^book: .*{message}"):
         run(**arguments)
 
@@ -122,7 +122,7 @@ def test_a_book_worth_nothing_is_bankrupt_on_its_first_such_day():
         run(prices, weights)
 
 
-def test_a_panic_of_the_engine_becomes_an_error_of_ours(capfd):
+def test_a_panic_of_the_engine_becomes_a_simulation_error(capfd):
     categories = pl.DataFrame(
         {"date": ["2024-01-01"], "AAA": pl.Series(["1"], dtype=pl.Categorical)}
     )

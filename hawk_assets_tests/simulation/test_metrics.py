@@ -17,7 +17,7 @@ from hawk_assets_tests.simulation.samples import long, months_of
 
 
 def timeseries_of(returns, start="2019-12-16", dates=None):
-    """A performance_timeseries with these daily returns, some trading and some costs."""
+    """A performance_timeseries with these daily returns, some trades and some costs."""
     rng = np.random.default_rng(len(returns))
     value = 1e6 * np.cumprod(1 + np.asarray(returns))
     return pd.DataFrame(
@@ -35,7 +35,7 @@ def timeseries_of(returns, start="2019-12-16", dates=None):
 
 @pytest.fixture(scope="module")
 def record():
-    """Four years and a bit, with a flat stretch and one calendar month without sessions."""
+    """Just over four years, with a flat period and one calendar month without sessions."""
     dates = pd.bdate_range("2019-12-16", periods=1095)
     dates = dates[dates.strftime("%Y-%m") != "2021-06"]
     returns = np.random.default_rng(1).normal(0.0004, 0.01, len(dates))
@@ -144,7 +144,7 @@ def test_the_engine_figures_equal_the_engine_s_own():
 
 
 @pytest.mark.parametrize("cuts", [range(1, 51), [1, 2, 20, 38, 39], [12, 36]], ids=str)
-def test_metrics_month_by_month_and_in_ranges_equal_those_in_one_go(record, cuts):
+def test_metrics_by_month_and_in_ranges_equal_those_of_one_run(record, cuts):
     months = months_of(record)
     whole = build_metrics("book", record, months, None)
     tables, previous = [], None
@@ -158,7 +158,7 @@ def test_metrics_month_by_month_and_in_ranges_equal_those_in_one_go(record, cuts
     pd.testing.assert_frame_equal(pd.concat(tables, ignore_index=True), whole, rtol=1e-12)
 
 
-def test_the_window_of_a_record_shorter_than_it_is_absent(record):
+def test_a_window_longer_than_the_record_is_absent(record):
     months = months_of(record)
     metrics = build_metrics("book", record, months, None)
     first = metrics.groupby("window", sort=False)["as_of"].min().dt.strftime("%Y-%m")
@@ -228,7 +228,7 @@ def test_one_session_has_a_return_but_no_volatility():
     assert not {"annualized_volatility", "sharpe_ratio", "engine_sharpe_ratio"} & set(figures)
 
 
-def test_the_table_obeys_its_schema_also_when_empty(record):
+def test_the_table_conforms_to_its_schema_even_when_empty(record):
     metrics = build_metrics("book", record, months_of(record), None)
     pd.testing.assert_frame_equal(validate(PERFORMANCE_METRICS_SCHEMA, metrics, "here"), metrics)
     later = pd.DatetimeIndex(["2031-05-01"])
@@ -239,7 +239,7 @@ def test_the_table_obeys_its_schema_also_when_empty(record):
         assert empty.dtypes.to_dict() == metrics.dtypes.to_dict()
 
 
-def test_sums_that_do_not_reach_the_month_before_are_refused(record):
+def test_sums_that_do_not_extend_to_the_month_before_are_refused(record):
     months = months_of(record)
     metrics = build_metrics("book", record, months[:5], None)
     early = in_months(metrics.rename(columns={"as_of": "date"}), months[:4])

@@ -31,7 +31,7 @@ def test_the_defaults_trade_one_session_after_the_signal():
         ("execution_lag", 16),
     ],
 )
-def test_a_value_the_engine_would_swallow_is_refused(field, value):
+def test_a_value_that_the_engine_would_accept_wrongly_is_refused(field, value):
     with pytest.raises(SettingsError, match=f"{field} is {value!r}"):
         SimulationParameters(**{field: value})
 

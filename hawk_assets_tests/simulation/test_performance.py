@@ -30,7 +30,7 @@ COSTS = [
 
 
 def assert_same(actual, expected, initial_value=1e6, atol=1e-9):
-    """Equal to 1e-9: dollars relative to the start capital, everything else as it is."""
+    """Equal to 1e-9: dollars relative to the start capital, other numbers absolutely."""
     np.testing.assert_array_equal(actual["date"], expected["date"])
     for column in SIMULATION_COLUMNS:
         unit = initial_value if column in IN_DOLLARS else 1.0
@@ -49,7 +49,7 @@ IN_DOLLARS = ("portfolio_value", "volume_traded", "daily_slippage_cost", "daily_
 
 
 def in_ranges(insights, market_data, months, cuts, parameters):
-    """Simulate range by range, each from what the contract says it may see."""
+    """Simulate range by range, each from the input that it may see."""
     tables, previous, before = [], None, months[:0]
     for start, stop in pairwise([0, *cuts, len(months)]):
         asked = months[start:stop]
@@ -118,7 +118,7 @@ def test_a_single_row_of_pairs_is_enough_to_restart():
     assert_same(later, in_months(full, months[2:]))
 
 
-def test_the_table_obeys_its_schema():
+def test_the_table_conforms_to_its_schema():
     rng = np.random.default_rng(3)
     market_data = random_market(rng, n_sessions=40, n_tickers=3)
     insights = random_insights(rng, market_data, gross=1.0)
@@ -187,7 +187,7 @@ def test_a_book_without_any_order_stays_in_cash():
 # --- what an order is
 
 
-def test_a_date_with_orders_closes_what_it_does_not_name_and_one_without_lets_it_drift():
+def test_a_date_with_orders_closes_what_it_does_not_name_and_one_without_keeps_it():
     insights, market_data, _ = wide_book(
         {"AAA": [10.0, 20, 20, 20, 20], "BBB": [10.0, 10, 10, 10, 10]},
         {"AAA": [0.5, None, None, None, None], "BBB": [0.25, None, 0.25, None, None]},
@@ -199,7 +199,7 @@ def test_a_date_with_orders_closes_what_it_does_not_name_and_one_without_lets_it
     assert held[2] == held[4] == {"BBB": 3.75e5, "cash": 1.125e6}
 
 
-def test_targets_move_to_the_session_after_and_the_last_decided_of_several_is_kept():
+def test_targets_move_to_the_next_session_and_the_last_decided_of_several_is_kept():
     sessions = pd.DatetimeIndex(["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-10"])
     decided = pd.DatetimeIndex(
         ["2024-01-01", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08",
@@ -280,7 +280,7 @@ def test_a_signal_of_the_close_earns_the_return_after_its_trade_and_no_earlier(l
     change = close["AAA"].pct_change()
     earned = (-np.sign(change).shift(lag + 1) * change).fillna(0.0)
     np.testing.assert_allclose(table["daily_return"], earned, atol=1e-12)
-    # Reversal pays only whoever trades at the very close that made the signal.
+    # Reversal earns only if it trades at the close of its own signal.
     assert (table["daily_return"].sum() > 0.2) == (lag == 0)
 
 
@@ -305,7 +305,7 @@ def test_prices_and_insights_after_a_day_change_nothing_up_to_it():
 # --- holes
 
 
-def test_a_held_ticker_without_a_bar_is_marked_at_its_last_close():
+def test_a_held_ticker_without_a_bar_is_valued_at_its_last_close():
     insights, market_data, _ = wide_book(
         {"AAA": [10.0, 10, None, None, 15, 15], "BBB": [1.0] * 6},
         {"AAA": [0.5] + [None] * 5},
@@ -392,13 +392,13 @@ def test_two_rows_for_one_date_and_ticker_are_refused():
         ([10.0, 10.0, 4.0], [2.0, 2.0, 2.0], "bankrupt on 2024-01-03"),
     ],
 )
-def test_what_the_engine_cannot_be_trusted_with_names_the_book(closes, weights, message):
+def test_unusable_input_of_the_engine_names_the_book(closes, weights, message):
     insights, market_data, _ = wide_book({"AAA": closes}, {"AAA": weights})
     with pytest.raises(SimulationError, match=f"^book: .*{message}"):
         simulate("book", insights, market_data, months_of(market_data), None, FREE)
 
 
-def test_a_missing_weight_is_refused_and_not_taken_for_zero():
+def test_a_missing_weight_is_refused_and_does_not_count_as_zero():
     insights, market_data, _ = wide_book({"AAA": [10.0] * 3}, {"AAA": [0.5] * 3})
     insights.loc[1, "weight"] = np.nan
     with pytest.raises(SimulationError, match="weight of AAA on 2024-01-03 is nan"):

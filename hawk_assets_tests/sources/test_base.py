@@ -12,7 +12,7 @@ MONTHS = pd.date_range("2020-01-01", periods=4, freq="MS")
 
 @dataclass
 class Held(MarketDataSource):
-    """A source of two frames in memory."""
+    """A source with two frames in memory."""
 
     bars: pd.DataFrame
     reports: pd.DataFrame
@@ -61,20 +61,20 @@ def test_months_without_rows_are_absent() -> None:
     assert held().versions(MONTHS[:0]) == {}
 
 
-def test_the_latest_session_is_that_of_the_months_asked_for() -> None:
+def test_the_latest_session_is_that_of_the_requested_months() -> None:
     assert held().poll(MONTHS).latest_session == pd.Timestamp("2020-04-30")
     assert held().poll(MONTHS[:3]).latest_session == pd.Timestamp("2020-02-03")
     assert held().poll(MONTHS[[2]]).latest_session is None
 
 
-def test_a_month_that_holds_only_reports_has_a_version() -> None:
+def test_a_month_with_reports_only_has_a_version() -> None:
     source = held()
     source.bars = source.bars[source.bars["date"] < MONTHS[3]]
     assert list(source.versions(MONTHS)) == list(MONTHS[[0, 1, 3]])
     assert changed(held(), source) == ["2020-04"]
 
 
-def test_a_version_does_not_depend_on_the_months_asked_for_beside_it() -> None:
+def test_a_version_does_not_depend_on_other_requested_months() -> None:
     everything = held().versions(MONTHS)
     for month in MONTHS[[0, 1, 3]]:
         assert held().versions(pd.DatetimeIndex([month])) == {month: everything[month]}
@@ -113,7 +113,7 @@ def test_a_price_withdrawn_a_new_bar_and_a_renamed_ticker_mark_their_month() -> 
     assert changed(held(), source) == ["2020-01", "2020-02", "2020-03"]
 
 
-def test_the_bits_in_which_a_file_wrote_a_hole_or_a_zero_do_not_count() -> None:
+def test_different_bits_of_a_hole_or_a_zero_do_not_change_a_version() -> None:
     plain, odd = held(), held()
     plain.bars.loc[0, ["close", "volume"]] = [np.nan, 0.0]
     close = plain.bars["close"].to_numpy(copy=True)

@@ -1,4 +1,4 @@
-"""Tables of BigQuery as a source, through dagster-gcp's resource and Google's own client."""
+"""BigQuery tables as a source, through dagster-gcp's resource and Google's own client."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryDouble
 
 @pytest.fixture
 def double(service: BigQueryDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryDouble]:
-    """The first half of 2015 in two tables, and an environment in which they are found."""
+    """The first half of 2015 in two tables, and the environment to reach them."""
     for name, value in service.env.items():
         monkeypatch.setenv(name, value)
     service.put(BARS, prices())
@@ -108,10 +108,10 @@ def test_rows_of_many_pages_are_read_to_the_last(double: BigQueryDouble) -> None
     assert len(double.faults.log("GET .*/queries/.*pageToken=")) >= 2
 
 
-def test_a_query_names_its_columns_and_reads_the_partitions_asked_for(
+def test_a_query_names_its_columns_and_reads_the_requested_partitions(
     double: BigQueryDouble,
 ) -> None:
-    """Each filter is a bare column against a parameter; a day that is text in it is a risk."""
+    """Each filter compares a plain column with a parameter; a day as text would be a risk."""
     here = source()
     here.fetch_market_data(FEB, MAR)
     here.fetch_commitments_of_traders(FEB, MAR)
@@ -145,7 +145,7 @@ def test_whole_and_exact_numbers_are_numbers_and_null_is_a_hole(double: BigQuery
     assert rest.drop_duplicates().to_numpy().tolist() == [[10.25, 10.5, 9.0, 9.125, 3.0]]
 
 
-def test_columns_in_another_order_and_case_and_others_beside_them_do_not_matter(
+def test_the_order_and_case_of_columns_and_additional_columns_do_not_matter(
     double: BigQueryDouble,
 ) -> None:
     expected = fetch()
@@ -155,13 +155,13 @@ def test_columns_in_another_order_and_case_and_others_beside_them_do_not_matter(
     assert len(source().versions(MONTHS)) == 6
 
 
-def test_reports_without_their_release_get_the_calendars(double: BigQueryDouble) -> None:
+def test_reports_without_a_release_date_get_that_of_the_calendar(double: BigQueryDouble) -> None:
     stated = source().fetch_commitments_of_traders(FEB, JUL)
     double.put(REPORTS, reports().drop(columns="release_date"))
     found = source().fetch_commitments_of_traders(FEB, JUL)
     late = found.merge(stated, on=["report_date", "contract"], suffixes=("", "_stated"))
-    # Good Friday is no federal holiday: on all of these Fridays the reports came out, but for
-    # Washington's birthday and Memorial Day, which are Mondays and moved nothing either.
+    # Good Friday is not a federal holiday, and Washington's birthday and Memorial Day are Mondays:
+    # every report was published on its Friday.
     assert (late["release_date"] == late["release_date_stated"]).all()
     assert len(late) == len(stated)
     everything = source().versions(MONTHS)
@@ -189,7 +189,7 @@ def test_an_empty_table_and_an_empty_month_are_empty(double: BigQueryDouble) -> 
     assert source(reports=None).poll(MONTHS) == ({}, None)
 
 
-# What a poll tells
+# What a poll returns
 
 
 def test_a_poll_is_one_query(double: BigQueryDouble) -> None:
@@ -205,7 +205,7 @@ def test_a_poll_is_one_query(double: BigQueryDouble) -> None:
     assert versions == source().versions(MONTHS)
 
 
-def test_a_version_does_not_depend_on_the_months_beside_it_or_the_order_of_rows(
+def test_a_version_does_not_depend_on_other_months_or_on_the_order_of_rows(
     double: BigQueryDouble,
 ) -> None:
     everything = source().versions(MONTHS)
@@ -232,7 +232,7 @@ def test_a_version_does_not_depend_on_the_months_beside_it_or_the_order_of_rows(
         "DELETE FROM {reports} WHERE {report}",
     ],
 )
-def test_whatever_changes_in_a_month_changes_its_version_alone(
+def test_any_change_in_a_month_changes_only_its_version(
     double: BigQueryDouble, change: str
 ) -> None:
     before = source().versions(MONTHS)
@@ -262,7 +262,7 @@ def test_whatever_changes_in_a_month_changes_its_version_alone(
         ("ticker = NULL", "None on 2015-03-04: ticker None: is missing"),
     ],
 )
-def test_rows_are_held_to_the_same_rules_as_those_of_a_file(
+def test_rows_are_checked_by_the_same_rules_as_those_of_a_file(
     double: BigQueryDouble, change: str, says: str
 ) -> None:
     double.execute(
@@ -273,7 +273,7 @@ def test_rows_are_held_to_the_same_rules_as_those_of_a_file(
         fetch()
 
 
-def test_a_row_that_is_there_twice_is_named(double: BigQueryDouble) -> None:
+def test_a_duplicate_row_is_named(double: BigQueryDouble) -> None:
     double.execute(
         'INSERT INTO "hawk-desk".market.bars SELECT * FROM "hawk-desk".market.bars '
         "WHERE ticker = 'TICK' AND date = '2015-03-04'"
@@ -329,7 +329,7 @@ def test_a_day_beyond_the_calendar_is_named(double: BigQueryDouble) -> None:
         ("hawk-dsek.market.bars", "no permission: .* or perhaps it does not exist"),
     ],
 )
-def test_a_name_that_leads_nowhere_names_its_setting(
+def test_a_table_that_does_not_exist_names_its_setting(
     double: BigQueryDouble, path: str, says: str
 ) -> None:
     for ask in (lambda: source(path).poll(MONTHS), lambda: fetch(path)):
@@ -349,13 +349,13 @@ def test_no_permission_names_the_roles(double: BigQueryDouble) -> None:
     assert len(double.faults.log("^403")) == before + 1
 
 
-def test_a_used_up_quota_is_said_and_not_waited_for(double: BigQueryDouble) -> None:
+def test_an_exhausted_quota_is_reported_at_once(double: BigQueryDouble) -> None:
     double.faults.add(403, times=None, reason="quotaExceeded", match="POST .*/queries")
     assert "403 on request of the test" in message(fetch)
 
 
 @pytest.mark.parametrize("spoil", ["none", "no file", "no json", "no key", "another key"])
-def test_credentials_that_do_not_open_name_the_settings(
+def test_credentials_that_are_refused_name_the_settings(
     double: BigQueryDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str
 ) -> None:
     file = tmp_path / "account.json"
@@ -384,7 +384,7 @@ def test_a_key_may_be_given_as_text(
     assert len(fetch()) == len(prices())
 
 
-def test_the_project_that_pays_is_the_credentials_unless_another_is_set(
+def test_the_project_that_pays_is_that_of_the_credentials_unless_another_is_set(
     double: BigQueryDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch()
@@ -394,7 +394,7 @@ def test_the_project_that_pays_is_the_credentials_unless_another_is_set(
     assert ["projects/hawk-desk/" in asked[0], "projects/hawk-pays/" in asked[1]] == [True, True]
 
 
-# Faults
+# Errors of the service
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_the_project_that_pays_is_the_credentials_unless_another_is_set(
     ],
     ids=["503", "429", "500", "rate", "page", "job", "token", "torn", "lost", "torn page"],
 )
-def test_a_fault_that_passes_is_waited_out_and_nothing_is_lost_or_doubled(
+def test_a_transient_error_is_retried_and_nothing_is_lost_or_duplicated(
     double: BigQueryDouble, break_it: Callable[[object], object]
 ) -> None:
     expected = fetch()
@@ -422,7 +422,7 @@ def test_a_fault_that_passes_is_waited_out_and_nothing_is_lost_or_doubled(
     assert fault.hit.is_set()
 
 
-def test_an_answer_that_does_not_come_is_asked_for_again(
+def test_a_request_without_a_response_is_sent_again(
     double: BigQueryDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hawk_assets.sources.warehouse.REQUEST_SECONDS", 0.5)
@@ -432,7 +432,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again(
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_a_fault_that_stays_is_not_waited_for_longer_than_that(
+def test_a_permanent_error_is_not_retried_longer_than_the_limit(
     double: BigQueryDouble, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(source_module, "POLL_SECONDS", 1.5)
@@ -448,7 +448,7 @@ def test_a_fault_that_stays_is_not_waited_for_longer_than_that(
 
 
 class ReadService:
-    """Google's Storage Read API over gRPC: rows as Arrow in two streams, or none for you.
+    """Google's Storage Read API over gRPC: rows as Arrow in two streams, or no permission.
 
     :param rows: what every query has for an answer
     """
@@ -502,7 +502,7 @@ class ReadService:
 
 
 def client_with(storage: ReadService, double: BigQueryDouble) -> Connect:
-    """Google's client, on loopback without saying that this is an emulator."""
+    """Google's client, on loopback, not aware that this is an emulator."""
 
     class Client(bigquery.Client):
         def _ensure_bqstorage_client(self, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -516,7 +516,7 @@ def client_with(storage: ReadService, double: BigQueryDouble) -> Connect:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_many_rows_come_by_the_storage_api_and_page_by_page_where_it_may_not_be_used(
+def test_many_rows_come_through_the_storage_api_or_page_by_page_without_permission(
     double: BigQueryDouble,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""The views of deployments/bigquery over small long tables, made and read by Google's client."""
+"""The views of deployments/bigquery over small long tables, created and read by Google's client."""
 
 from collections.abc import Iterator
 
@@ -88,7 +88,7 @@ def test_records_become_bars(double: BigQueryDouble) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_the_latest_record_of_a_day_counts_and_of_equally_late_ones_the_greatest(
+def test_the_latest_record_of_a_day_counts_and_among_equally_late_ones_the_greatest(
     double: BigQueryDouble, reverse: bool
 ) -> None:
     day = "2020-01-02"
@@ -96,7 +96,7 @@ def test_the_latest_record_of_a_day_counts_and_of_equally_late_ones_the_greatest
         *bar(1, f"{day} 20:00:00+00", 10.0),
         (1, "close_1d", f"{day} 22:00:00+00", 10.5),  # corrected
         (1, "close_1d", f"{day} 21:00:00+00", 9.5),
-        (1, "high_1d", f"{day} 20:00:00+00", 13.0),  # told twice, in two ways
+        (1, "high_1d", f"{day} 20:00:00+00", 13.0),  # given twice, in two ways
         (1, "volume_1d", f"{day} 23:59:59+00", None),  # withdrawn
     ]
     put(double, rows[::-1] if reverse else rows)
@@ -132,10 +132,10 @@ def test_supplemental_series_become_reports_in_the_month_of_their_release(
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_the_day_of_a_view_is_grouped_by_and_made_of_the_partitioning_column_alone(
+def test_the_day_of_a_view_is_grouped_by_and_depends_on_the_partitioning_column_only(
     view: str,
 ) -> None:
-    """What a condition on the day needs to be pushed below both groupings."""
+    """This lets a condition on the day be applied before both groupings."""
     tree = sqlglot.parse_one((FOLDER / f"{view}.sql").read_text(), read="bigquery")
     outer = tree.expression
     inner = outer.args["with_"].expressions[0].this if outer.args.get("with_") else None

@@ -64,7 +64,7 @@ def message(call: Callable[[], object]) -> str:
     return str(error.value)
 
 
-# Layouts: whatever the files, the values are the same.
+# Layouts: the values are the same for every layout of files.
 
 
 def by_month(folder: Path, bars: pd.DataFrame, suffix: str) -> Path:
@@ -128,7 +128,7 @@ def test_a_folder_is_read_without_its_hidden_files_and_folders(tmp_path: Path) -
     assert len(fetch(tmp_path)) == 3
 
 
-def test_a_month_that_no_file_holds_is_empty_and_typed(tmp_path: Path) -> None:
+def test_a_month_that_is_in_no_file_is_empty_and_has_types(tmp_path: Path) -> None:
     source = MarketDataFiles(str(write(tmp_path / "prices.parquet", three_bars())))
     validate(MARKET_DATA_SCHEMA, source.fetch_market_data(FEB, MAR), "no rows")
     assert source.fetch_market_data(FEB, MAR).empty
@@ -143,7 +143,7 @@ def test_without_files_of_reports_there_are_none(tmp_path: Path) -> None:
     assert source.description == str(tmp_path)
 
 
-# Types: what a file may call a day, a ticker and a number.
+# Types: what counts as a day, a ticker and a number in a file.
 
 DAYS = pd.to_datetime(["2020-01-02", "2020-01-02", "2020-01-03"])
 
@@ -246,7 +246,7 @@ def test_csv_types_are_not_guessed_from_the_rows_above(tmp_path: Path) -> None:
     assert fetch(path, days[0], days[-1])["volume"].isna().sum() == 999
 
 
-# Only the rows asked for are read.
+# Only the requested rows are read.
 
 
 def test_a_bad_value_in_another_month_does_not_matter(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_row_groups_of_other_months_are_not_even_decoded(
     assert str(path) in message(lambda: fetch(path, FEB, MAR))
 
 
-# Bad input: every message names the place and the remedy.
+# Bad input: every message names the file and the remedy.
 
 
 @pytest.mark.parametrize("pattern", ["nowhere", "*.parquet", "folder"])
@@ -315,7 +315,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_a_file_that_is_no_table_is_named_with_the_reason(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_table_is_named_with_the_reason(tmp_path: Path, name: str) -> None:
     content, reason = UNREADABLE[name]
     write(tmp_path / "good.parquet", three_bars())
     (tmp_path / name).write_bytes(content)
@@ -338,7 +338,7 @@ def test_a_dangling_link_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("locked", ["prices/x.parquet", "prices/sub"])
-def test_what_may_not_be_read_is_named(tmp_path: Path, locked: str) -> None:
+def test_a_file_without_permission_is_named(tmp_path: Path, locked: str) -> None:
     write(tmp_path / "prices" / "x.parquet", three_bars())
     write(tmp_path / "prices" / "sub" / "y.parquet", three_bars())
     (tmp_path / locked).chmod(0)
@@ -379,7 +379,7 @@ def test_a_wrong_type_names_the_column_and_both_types(
 
 
 @pytest.mark.parametrize("text", ["oops", "1,5", "10 ", "NA", "$10"])
-def test_a_csv_number_that_is_none_names_the_bar(tmp_path: Path, text: str) -> None:
+def test_a_csv_value_that_is_not_a_number_names_the_bar(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "x.csv", three_bars(close=["10", text, "10"]))
     assert message(lambda: fetch(path)) == (
         f"{path}: B on 2020-01-02: close {text!r} is not a number; correct it, or leave the field "
@@ -391,7 +391,7 @@ def test_a_csv_number_that_is_none_names_the_bar(tmp_path: Path, text: str) -> N
     "day", ["01/02/2020", "20200102", "2020-02-31", "2020-01-02 09:30", "2020-01-02x", "NaT", "2"]
 )
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_text_that_is_no_day_names_the_value(tmp_path: Path, day: str, suffix: str) -> None:
+def test_text_that_is_not_a_day_names_the_value(tmp_path: Path, day: str, suffix: str) -> None:
     path = write(tmp_path / f"x{suffix}", three_bars(date=["2020-01-02", "2020-01-03", day]))
     text = message(lambda: fetch(path, JAN, APR))
     assert text.startswith(f"{path}: date {day!r} is not a day; write YYYY-MM-DD")
@@ -406,7 +406,9 @@ def test_a_time_of_day_names_the_value(tmp_path: Path, zone: str | None) -> None
     assert "timestamp at midnight" in text
 
 
-def test_a_day_beyond_the_calendar_is_in_no_span_and_an_error_of_a_report(tmp_path: Path) -> None:
+def test_a_day_beyond_the_calendar_is_in_no_span_and_is_an_error_in_a_report(
+    tmp_path: Path,
+) -> None:
     far = datetime.date(9999, 12, 31)
     days = pa.array([datetime.date(2020, 1, 2), datetime.date(2020, 1, 2), far])
     bars = pa.Table.from_pandas(three_bars(), preserve_index=False)
@@ -463,11 +465,11 @@ def test_a_missing_price_stays_a_hole(tmp_path: Path) -> None:
         assert bars["volume"].isna().tolist() == [False, True, False]
 
 
-# Commitments of traders, read by the same rules.
+# Commitments of traders, by the same rules.
 
 
 def weeks(**columns: object) -> pd.DataFrame:
-    """Reports of gold and of A as of three Tuesdays of 2020, with columns replaced or, None, gone.
+    """Reports of gold and of A as of three Tuesdays of 2020; columns replaced, or removed if None.
 
     The first is released on Friday, the second, of a week with a holiday, on Monday.
     """
@@ -521,7 +523,7 @@ def test_every_layout_gives_the_same_reports_by_release(tmp_path: Path, layout: 
     assert empty.empty
 
 
-def test_a_release_that_is_stated_is_kept(tmp_path: Path) -> None:
+def test_a_release_date_in_the_file_is_kept(tmp_path: Path) -> None:
     stated = pd.to_datetime(["2020-02-10", "2020-12-02", "2020-12-07"]).repeat(2)
     path = write(tmp_path / "r.csv", weeks(release_date=stated))
     assert list(fetch_reports(path)["release_date"]) == list(stated)
@@ -600,7 +602,7 @@ def test_a_file_of_reports_that_cannot_be_read_names_the_column(
         assert part in text
 
 
-def test_a_csv_count_that_is_no_number_names_the_report(tmp_path: Path) -> None:
+def test_a_csv_count_that_is_not_a_number_names_the_report(tmp_path: Path) -> None:
     path = write(tmp_path / "r.csv", weeks(open_interest=["1", "2", "3", "1,000", "5", "6"]))
     text = message(lambda: fetch_reports(path))
     assert f"{path}: A on 2020-11-24: open_interest '1,000' is not a number" in text
@@ -612,7 +614,7 @@ def test_no_match_of_reports_names_their_own_setting(tmp_path: Path) -> None:
     assert "sample" not in text
 
 
-# Real prices, where there are any.
+# Real prices, if the file is present.
 
 REAL = Path(
     os.environ.get(

@@ -16,18 +16,18 @@ open_source = partial(open_any, connect=connect)
 
 
 @pytest.mark.parametrize("setting", [None, "", "sample"])
-def test_nothing_chosen_is_the_built_in_market(setting: str | None) -> None:
+def test_without_a_setting_the_source_is_the_built_in_market(setting: str | None) -> None:
     assert open_source(setting, START, END) == SampleMarket(START, END)
 
 
 @pytest.mark.parametrize("setting", ["prices", "/data/*.parquet", "C:/prices.csv", "samples"])
-def test_anything_else_is_files_and_none_is_opened(setting: str) -> None:
+def test_any_other_setting_means_files_and_none_is_opened(setting: str) -> None:
     source = open_source(setting, START, None)
     assert source == MarketDataFiles(setting)
     assert source.description == setting
 
 
-def test_reports_go_with_files_of_prices() -> None:
+def test_reports_are_read_with_files_of_prices() -> None:
     source = open_source("prices", START, None, "reports.csv")
     assert source == MarketDataFiles("prices", "reports.csv")
     assert source.description == "prices, commitments of traders from reports.csv"
@@ -95,7 +95,7 @@ def test_tables_of_bigquery_are_named_and_none_is_opened() -> None:
         "bigquery://desk-data`.x/market/bars",
     ],
 )
-def test_a_name_that_is_not_that_of_a_table_is_refused_before_anything_is_asked(url: str) -> None:
+def test_a_name_that_is_not_that_of_a_table_is_refused_before_any_query(url: str) -> None:
     for named, settings in {
         "HAWK_MARKET_DATA": (url, START, None, None),
         "HAWK_COMMITMENTS": (TABLE, START, None, url),
@@ -107,7 +107,7 @@ def test_a_name_that_is_not_that_of_a_table_is_refused_before_anything_is_asked(
 
 
 @pytest.mark.parametrize("prices", [TABLE, "prices"])
-def test_reports_of_another_kind_than_the_prices_are_refused(prices: str) -> None:
+def test_reports_of_a_different_kind_than_the_prices_are_refused(prices: str) -> None:
     reports = "reports.csv" if prices == TABLE else TABLE
     with pytest.raises(SettingsError) as error:
         open_source(prices, START, None, reports)

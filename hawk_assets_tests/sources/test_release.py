@@ -11,7 +11,7 @@ def released(*reports: str) -> list[str]:
     return [f"{date:%Y-%m-%d}" for date in dates]
 
 
-def test_of_2024_all_come_out_on_fridays_but_those_of_four_weeks_with_a_late_holiday() -> None:
+def test_reports_of_2024_are_published_on_fridays_except_after_four_late_holidays() -> None:
     tuesdays = pd.date_range("2024-01-02", "2024-12-24", freq="7D")
     dates = release_dates(tuesdays)
     late = dates.dayofweek != 4
@@ -43,7 +43,7 @@ def test_a_holiday_on_wednesday_to_friday_moves_a_release_to_monday(report: str,
     assert released(report) == [date]
 
 
-def test_the_backlog_of_2018_19_came_out_each_tuesday_and_friday() -> None:
+def test_the_backlog_of_2018_19_was_published_each_tuesday_and_friday() -> None:
     reports = ["2018-12-24", "2018-12-31"]
     reports += [f"{day:%Y-%m-%d}" for day in pd.date_range("2019-01-08", "2019-03-05", freq="7D")]
     days = pd.date_range("2019-02-01", "2019-03-08")
@@ -122,5 +122,5 @@ def test_a_report_of_any_weekday_is_released_on_the_friday_after_it(day: str) ->
     assert 1 <= (date - pd.Timestamp(day)).days <= 7
 
 
-def test_no_reports_have_no_releases() -> None:
+def test_without_reports_there_are_no_releases() -> None:
     assert released() == []

@@ -70,7 +70,7 @@ def test_a_later_end_only_appends_bit_for_bit(
                 assert held[name].equals(expected[name].reset_index(drop=True)), name
 
 
-def test_another_process_makes_the_same_market() -> None:
+def test_every_process_generates_the_same_market() -> None:
     months = pd.date_range("2005-01-01", periods=3, freq="MS")
     code = (
         "import pandas as pd; from hawk_assets.sources.sample import SampleMarket as S;"
@@ -81,7 +81,7 @@ def test_another_process_makes_the_same_market() -> None:
     assert other.stdout.split() == list(SampleMarket(START, END).versions(months).values())
 
 
-def test_another_seed_is_another_market() -> None:
+def test_a_different_seed_gives_a_different_market() -> None:
     month = (pd.Timestamp("2005-01-01"), pd.Timestamp("2005-02-01"))
     one, two = (SampleMarket(START, month[1], seed).fetch_market_data(*month) for seed in (7, 8))
     assert not one["close"].equals(two["close"])
@@ -120,7 +120,7 @@ def test_a_range_is_half_open(bars: pd.DataFrame, reports: pd.DataFrame) -> None
         assert whole[dated].eq(b).any()
 
 
-def test_what_a_caller_does_to_a_frame_stays_with_the_caller(bars: pd.DataFrame) -> None:
+def test_a_caller_that_changes_its_frame_does_not_change_the_market(bars: pd.DataFrame) -> None:
     market, month = SampleMarket(START, END), (START, pd.Timestamp("2005-02-01"))
     mine = market.fetch_market_data(*month)
     mine.loc[:, ["open", "close"]] = 1.0
@@ -189,7 +189,7 @@ def test_bars_are_missing_and_values_have_holes(bars: pd.DataFrame) -> None:
     assert bars["open"].notna().all()
 
 
-def test_one_price_never_moves_one_hardly_and_one_wildly(
+def test_one_price_never_moves_one_hardly_moves_and_one_is_very_volatile(
     bars: pd.DataFrame, returns: pd.DataFrame
 ) -> None:
     constant = bars.loc[bars["ticker"] == sample.CONSTANT, PRICES].to_numpy()
@@ -223,7 +223,7 @@ def test_drift_and_sharpe_are_those_of_a_stock_market(seed: int) -> None:
     table = all_bars(seed)
     daily = np.log(table.pivot(index="date", columns="ticker", values="close")).diff().mean(axis=1)
     yearly, vol = daily.mean() * 252, daily.std() * np.sqrt(252)
-    # Twenty years pin a mean to no more than vol / sqrt(20), about 3 % a year.
+    # Twenty years determine a mean only up to vol / sqrt(20), about 3 % a year.
     assert abs(yearly - 0.06) < 3 * vol / np.sqrt(20)
     assert 0.08 < vol < 0.20
     years = daily.groupby(daily.index.year).sum()
@@ -239,7 +239,7 @@ def test_reports_are_weekly_and_begin_before_the_bars(reports: pd.DataFrame) -> 
     assert reports["release_date"].max() < END
 
 
-def test_reports_come_out_when_the_cftc_published_its_own(reports: pd.DataFrame) -> None:
+def test_reports_are_released_when_the_cftc_published_its_reports(reports: pd.DataFrame) -> None:
     expected = release_dates(pd.DatetimeIndex(reports["report_date"]))
     assert list(reports["release_date"]) == list(expected)
     assert (
@@ -251,7 +251,7 @@ def test_reports_come_out_when_the_cftc_published_its_own(reports: pd.DataFrame)
     assert set(reports["report_date"][delayed].dt.year) == {2013, 2018, 2019, 2023}
 
 
-def test_commercials_lean_against_the_last_quarter(
+def test_commercials_go_against_the_move_of_the_last_quarter(
     reports: pd.DataFrame, bars: pd.DataFrame
 ) -> None:
     close = bars.pivot(index="date", columns="ticker", values="close").ffill()
