@@ -241,7 +241,8 @@ def test_dagster_accepts_the_instance_settings(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(values()["additionalInstanceConfig"]))
     ours, _ = dagster_instance_config(str(tmp_path))
     docker, _ = dagster_instance_config(str(DOCKER_SETTINGS.parent))
-    assert ours["event_log_storage"]["class"] == docker["event_log_storage"]["class"]
+    composite = docker["storage"]["custom"]  # all of it; the chart asks for its parts
+    assert ours["event_log_storage"]["module"] == composite["module"]
     assert ours["run_retries"] == docker["run_retries"]
     assert ours["nux"] == docker["nux"]
     for handled in ("runMonitoring", "runRetries"):
