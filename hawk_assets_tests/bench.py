@@ -314,7 +314,7 @@ def event_log(market: Market) -> None:
         home = market.folder / name / "dagster"
         config = yaml.safe_load(INSTANCE_SETTINGS.read_text())
         if name == "stock":
-            del config["event_log_storage"]
+            del config["storage"]
         home.mkdir(parents=True)
         (home / "dagster.yaml").write_text(yaml.safe_dump(config))
         seconds[name], _, _, text = market.hawk(
