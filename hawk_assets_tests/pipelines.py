@@ -18,8 +18,11 @@ import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.aggregation.solvers import SolverSettings
-from hawk_assets.commands import backfill as runner
-from hawk_assets.commands import status as outlook
+from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.refresh import refresh
+from hawk_assets.commands.runs import StageResult
+from hawk_assets.commands.selection import select_months, select_tables
+from hawk_assets.commands.status import find_status
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.types import TableKey
 from hawk_assets.models.ema_cross import EmaCross
@@ -75,26 +78,26 @@ class Desk:
     ) -> dict[TableKey, str]:
         """``hawk backfill``; months as ``2015-01``."""
         span = [month and f"{month}-01" for month in (first, last)]
-        return runner.backfill(
+        return backfill(
             self.pipeline,
             self.instance,
-            runner.select(self.pipeline.catalog, names),
-            *runner.month_range(self.pipeline, *span),
+            select_tables(self.pipeline.catalog, names),
+            *select_months(self.pipeline.months, *span),
             lambda event: None,
         )
 
-    def refresh(self) -> tuple[list[runner.StageRun], dict[TableKey, str]]:
+    def refresh(self) -> tuple[list[StageResult], dict[TableKey, str]]:
         """``hawk refresh``: what it ran, and what failed."""
-        events: list[runner.StageRun | str] = []
-        failed = runner.refresh(self.pipeline, self.instance, events.append)
-        return [event for event in events if isinstance(event, runner.StageRun)], failed
+        events: list[StageResult | str] = []
+        failed = refresh(self.pipeline, self.instance, events.append)
+        return [event for event in events if isinstance(event, StageResult)], failed
 
     def due(self) -> set[tuple[str, str]]:
         """Table and month of all that ``hawk status`` announces."""
         return {
-            ("/".join(table.table.key), month)
-            for table in outlook.status(self.pipeline, self.instance)
-            for month in (*table.stale, *table.missing, *table.failed)
+            (status.table.name, month)
+            for status in find_status(self.pipeline, self.instance)
+            for month in (*status.stale, *status.missing, *status.failed)
         }
 
     def made(self, since: int = 0) -> set[tuple[str, str]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.selection import select_months
 from hawk_assets.orchestration.build import build_defs, build_pipeline
 from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
@@ -38,16 +39,16 @@ def model_aggregator() -> dg.Definitions:
     return build_defs("model_aggregator", **_options())
 
 
-def backfill(first: str | None = None) -> None:
+def backfill_history(first: str | None = None) -> None:
     """The history from a month on, by default all of it, as ``hawk backfill`` makes it."""
     options = _options()
     pipeline = build_pipeline(**options)
     tables = list(pipeline.catalog.values())
     with open_instance(options["settings"].dagster_home) as instance:
-        months = runner.month_range(pipeline, first, None)
-        failed = runner.backfill(pipeline, instance, tables, *months, lambda event: None)
+        months = select_months(pipeline.months, first, None)
+        failed = backfill(pipeline, instance, tables, *months, lambda event: None)
     assert not failed, failed
 
 
 if __name__ == "__main__":
-    backfill(*sys.argv[1:])
+    backfill_history(*sys.argv[1:])

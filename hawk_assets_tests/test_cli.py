@@ -107,7 +107,7 @@ def test_bad_prices_are_refused_by_file_ticker_and_date(
     spoilt(change)
     message = hawk("backfill", "--select", "market_data").is_refused()
     assert f"market_data, commitments_of_traders: prices.parquet: {says}" in message
-    assert "2 tables were not made; the others were" in message
+    assert "2 tables failed; the rest succeeded" in message
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_what_the_command_does_not_know_is_refused_with_what_it_does(hawk: Hawk)
 
 
 def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
-    assert hawk("status").out == "nothing has been made yet; run: hawk backfill\n"
+    assert hawk("status").out == "there is no history yet; run: hawk backfill\n"
     for command in (["refresh"], ["show"], ["explain", "FULL"]):
         assert hawk(*command).is_refused().endswith("yet; run: hawk backfill\n")
 
@@ -204,9 +204,9 @@ def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
 def test_a_later_month_alone_is_refused_and_what_hangs_on_it_is_named(hawk: Hawk) -> None:
     message = hawk(*BACKFILL, "--from", "2015-03-01").is_refused()
     assert f"model_states/{MODEL}: market_data has no 2015-01-01 and 1 more month" in message
-    left_out = f"insights/{MODEL}, performance_timeseries/{MODEL}, performance_metrics/{MODEL}, "
-    assert f"{left_out}combined_insights, " in message
-    assert "left out with it" in message
+    skipped = f"insights/{MODEL}, performance_timeseries/{MODEL}, performance_metrics/{MODEL}, "
+    assert f"{skipped}combined_insights, " in message
+    assert "skipped: an upstream failed" in message
 
 
 def test_a_day_of_the_desk(hawk: Hawk) -> None:
@@ -226,7 +226,7 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
         "combined_insights",
         "combined_performance",
     ]
-    assert lines[1].split()[1:7] == ["2015-01", "to", "2015-03", "3", "months", "made"]
+    assert lines[1].split()[1:7] == ["2015-01", "to", "2015-03", "3", "months", "materialised"]
 
     prices.to_parquet("prices.parquet")
     tables = {row["table"]: row for row in json.loads(hawk("status", "--json").out)}
@@ -243,11 +243,11 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert tables["market_data"]["stale"] == ["2015-03-01"]
     assert tables["market_data"]["because"] == ["the source has other data"]
     assert tables[f"insights/{MODEL}"]["stale"] == ["2015-03-01"]
-    assert tables[f"insights/{MODEL}"]["because"] == ["an input will be made again"]
+    assert tables[f"insights/{MODEL}"]["because"] == ["an upstream will be recomputed"]
     assert tables["weights"]["months"] == 3
     text = hawk("status").out
     assert "the source has other data" in text
-    assert text.endswith("to make the rest: hawk refresh\n")
+    assert text.endswith("to bring the rest up to date: hawk refresh\n")
 
     book = json.loads(hawk("show", "--json").out)
     assert book["session"] == "2015-03-30"
@@ -275,8 +275,8 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     why = json.loads(hawk("explain", "FULL", "--date", "2015-03-30", "--json").out)
     assert {model["bars"][-1]["date"] for model in why["models"]} == {"2015-03-30"}
     assert hawk("explain", "FULL").out.startswith("FULL ")
-    assert "the book says nothing of 'NONE'" in hawk("explain", "NONE").is_refused()
-    assert "'March' is no day" in hawk("explain", "FULL", "--date", "March").is_refused()
+    assert "the book has no weight for 'NONE'" in hawk("explain", "NONE").is_refused()
+    assert "'March' is not a date" in hawk("explain", "FULL", "--date", "March").is_refused()
 
 
 def test_dagsters_tables_are_made_before_all_else_and_kept_as_they_are(
@@ -326,7 +326,7 @@ def test_ctrl_c_stops_with_a_hint_and_the_next_run_goes_on(hawk: Hawk, tmp_path:
     out, err = process.communicate()
     assert process.returncode == 130, (out, err)
     assert "combined_performance" not in out
-    assert err.strip() == "stopped; run the same command again to go on"
+    assert err.strip() == "stopped; run the same command again to continue"
     again = hawk(*BACKFILL)
     assert again.code == 0
     assert again.out.splitlines()[-1].startswith("combined_performance")

@@ -1,6 +1,7 @@
 """The arrows of the package: who may import whom, and who may touch the world."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,30 @@ BELOW = {
     **{stage: {"core", "features"} for stage in STAGES},
     "orchestration": {"core", "features", *STAGES},
     "commands": {"core", *STAGES, "orchestration"},
+    "printing": {"core", "aggregation", "commands"},
     "services": {"orchestration"},
 }
+"""Which folders a folder may import from, beside itself."""
+
+CATALOG = {"catalog", "code_version", "partitions"}
+BELOW_IN_ORCHESTRATION = {
+    "instance": set(),
+    "code_version": set(),
+    "partitions": set(),
+    "bigquery_client": set(),
+    "settings": {"instance"},
+    "catalog": {"code_version"},
+    "metadata": {"catalog", "instance"},
+    "automation": {*CATALOG, "metadata", "instance"},
+    "assets": {*CATALOG, "metadata", "instance", "automation"},
+    "build": {*CATALOG, "settings", "bigquery_client", "automation", "assets"},
+}
+"""The same for the folders and modules of orchestration."""
+
 ONLY_IN = {
     "dagster": {"orchestration", "commands", "services", "cli"},
+    "rich": {"printing", "cli"},
+    "click": {"printing", "cli"},
     "talib": {"features", "models"},
     "polars": {"simulation"},
     "hawk_backtester": {"simulation"},
@@ -41,13 +62,19 @@ def mentions(text: str) -> set[str]:
     return found
 
 
-def violations(layer: str, text: str) -> list[str]:
+def violations(layer: str, text: str, room: str = "") -> list[str]:
+    """What a module imports or touches and must not.
+
+    :param layer: its folder
+    :param room: in orchestration, the folder or module below that
+    """
     wrong = []
     for name in sorted(mentions(text)):
-        package, _, rest = name.partition(".")
-        other = rest.split(".")[0]
+        package, other, inner = (*name.split("."), "", "")[:3]
         if package == "hawk_assets" and other not in BELOW.get(layer, {other}) | {layer, ""}:
             wrong.append(name)
+        if package == "hawk_assets" and room and other == "orchestration":
+            wrong += [name] * (inner not in BELOW_IN_ORCHESTRATION[room] | {room})
         for tool, layers in ONLY_IN.items():
             if f"{name}.".startswith(f"{tool}.") and layer not in layers:
                 wrong.append(name)
@@ -60,16 +87,40 @@ def layer_of(file: Path) -> str:
     return parts[0] if len(parts) > 1 else "cli"
 
 
+def room_of(file: Path) -> str:
+    """In orchestration, the folder or module below that; else nothing."""
+    layer, *rest = file.relative_to(ROOT).with_suffix("").parts
+    return rest[0] if layer == "orchestration" and rest != ["__init__"] else ""
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[: -1 if parts[-1] == "__init__" else None])
+
+
 FILES = sorted(ROOT.rglob("*.py"))
 
 
 def test_every_folder_has_its_place() -> None:
     assert {layer_of(file) for file in FILES} == {*BELOW, "cli"}
+    assert {room_of(file) for file in FILES} == {*BELOW_IN_ORCHESTRATION, ""}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_module_imports_from_the_layers_below_only(file: Path) -> None:
-    assert violations(layer_of(file), file.read_text()) == []
+    assert violations(layer_of(file), file.read_text(), room_of(file)) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count as well."""
+    modules = {module_of(file): mentions(file.read_text()) for file in FILES}
+    imports = {
+        name: {
+            m for m in modules if m != name and m in found | {f.rpartition(".")[0] for f in found}
+        }
+        for name, found in modules.items()
+    }
+    TopologicalSorter(imports).prepare()
 
 
 @pytest.mark.parametrize(
@@ -95,6 +146,21 @@ def test_a_module_imports_from_the_layers_below_only(file: Path) -> None:
 )
 def test_an_arrow_that_points_up_or_sideways_is_found(layer: str, text: str) -> None:
     assert len(violations(layer, text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        ("instance", "from hawk_assets.orchestration.catalog import Table"),
+        ("catalog", "from hawk_assets.orchestration.metadata import describe"),
+        ("settings", "import hawk_assets.orchestration.build"),
+        ("automation", "from hawk_assets.orchestration.assets.stage import build_stage"),
+        ("assets", "def late():\n    from hawk_assets.orchestration import build"),
+        ("metadata", "from hawk_assets.orchestration.automation import staleness"),
+    ],
+)
+def test_an_arrow_that_points_up_within_orchestration_is_found(room: str, text: str) -> None:
+    assert len(violations("orchestration", text, room)) == 1
 
 
 def test_what_the_layers_allow_is_not_found() -> None:

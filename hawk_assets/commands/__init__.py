@@ -1,1 +1,1 @@
-"""What the ``hawk`` command does, one module per command. Printing is the command line's."""
+"""What the ``hawk`` command does, one module per command. Printing is elsewhere."""

@@ -1,8 +1,8 @@
-"""The objectives side by side on the stored performance of the models; makes nothing."""
+"""``hawk compare``: the objectives side by side on the stored performance of the models."""
 
 from hawk_assets.aggregation import comparison
 from hawk_assets.aggregation.solvers import Solver
-from hawk_assets.commands.backfill import month_range
+from hawk_assets.commands.selection import select_months
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import month_of
 from hawk_assets.orchestration.build import Pipeline
@@ -13,14 +13,14 @@ from hawk_assets.orchestration.partitions import months_of
 def compare_objectives(
     pipeline: Pipeline, first: str | None, last: str | None
 ) -> comparison.Comparison:
-    """Every objective out of sample.
+    """Every objective out of sample; nothing is stored.
 
-    :param first: the first month compared, a partition key; default the first with a record
-    :param last: the last month; default the open one
+    :param first: first month to compare, a partition key; default: the first with a record
+    :param last: last month; default: the open one
     :raises SettingsError: not a month of the history
     :raises MissingMonthError: too little performance is stored
     """
-    first, last = month_range(pipeline, first, last)
+    first, last = select_months(pipeline.months, first, last)
     months = months_of([key for key in pipeline.months if key <= last])
     performance = {
         name: pipeline.storage.read(

@@ -1,4 +1,4 @@
-"""Why the book holds what it holds: a weight taken apart, from the book down to the raw rows."""
+"""``hawk explain``: one weight of the book, taken apart down to the raw rows behind it."""
 
 from typing import Any
 
@@ -28,14 +28,14 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     """A ticker's weight in the book at the close of a session, as plain values.
 
     ``weight`` is the sum of the models' ``part``, in their order and in every bit; a part is the
-    model's share of the book times its insight's weight. A model that is silent stands by its last
-    insight: ``decided`` is that day. ``state`` is what its signal saw of the ticker on that day,
-    ``bars`` the rows of market data the state is made of, oldest first, and ``reports`` the
-    commitments of traders, for a model that reads them. What the signal also sees: the states of
-    ``sessions_before`` sessions before, and for some models those of the other tickers.
+    model's share of the book times the weight of its insight. A model without an insight for the
+    session keeps its last one: ``decided`` is that day. ``state`` is what its signal saw of the
+    ticker on that day. ``bars`` are the rows of market data behind the state, oldest first, and
+    ``reports`` the commitments of traders, for a model that reads them. The signal also sees the
+    states of ``sessions_before`` sessions before, and for some models those of other tickers.
 
     :param session: default: the latest one of the book
-    :raises SettingsError: no such session, or the book says nothing of the ticker on it
+    :raises SettingsError: no such session, or the book has no weight for the ticker on it
     :raises MissingMonthError: there is no book yet, or a month of an input is missing
     """
     storage = pipeline.storage
@@ -57,7 +57,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     mine = rows[rows["ticker"] == ticker]
     if mine.empty:
         raise SettingsError(
-            f"the book says nothing of {ticker!r} on {session:%Y-%m-%d}; it knows "
+            f"the book has no weight for {ticker!r} on {session:%Y-%m-%d}; it has weights for "
             + ", ".join(rows["ticker"])
         )
     weights = storage.read(WEIGHTS, pd.DatetimeIndex([month]))
@@ -79,7 +79,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
 def _parts(
     pipeline: Pipeline, weights: pd.DataFrame, ticker: str, session: pd.Timestamp
 ) -> list[tuple[str, float, float, pd.Timestamp]]:
-    """Model, share of the book, part of the weight, and the session the model stands by."""
+    """Model, share of the book, part of the weight, and the session of the insight it uses."""
     storage = pipeline.storage
     month = session.to_period("M").to_timestamp()
     span = pd.DatetimeIndex([shift(month, -1), month])

@@ -1,4 +1,4 @@
-"""The latest combined book as plain values, for the command line and for other programs."""
+"""``hawk show``: the latest combined book, as plain values."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ from hawk_assets.simulation.positions import last_positions
 
 
 def latest_book(pipeline: Pipeline) -> dict[str, Any]:
-    """The target of the latest session beside what the simulated account holds.
+    """The target of the latest session, and what the simulated account holds.
 
     ``orders`` are the pending trades, as fractions of the portfolio: decided at the close of
-    ``session``, executed at the next one; ``held_on`` is the close at which ``held`` was held, None
-    before the first trade can have been made. ``metrics`` are those since the start.
+    ``session``, executed at the next one. ``held_on`` is the close at which ``held`` was held, None
+    before the first possible trade. ``metrics`` are those since the start.
 
     :raises MissingMonthError: there is no book yet
     """
@@ -32,7 +32,8 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     if insights.empty:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
     session = sessions_of(insights["date"])[-1]
-    target = insights[insights["date"] == session].set_index("ticker")["weight"]
+    today = insights[insights["date"] == session]
+    target = dict(zip(today["ticker"].astype(str), today["weight"].astype(float), strict=True))
     account = _latest(pipeline, COMBINED_PERFORMANCE)
     held: dict[str, float] = {}
     if len(account):
@@ -61,9 +62,9 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
         "orders": [
             {
                 "ticker": ticker,
-                "target": float(target.get(ticker, 0.0)),
+                "target": target.get(ticker, 0.0),
                 "held": held.get(ticker, 0.0),
-                "order": float(target.get(ticker, 0.0)) - held.get(ticker, 0.0),
+                "order": target.get(ticker, 0.0) - held.get(ticker, 0.0),
             }
             for ticker in sorted({t for t, w in target.items() if w} | set(held))
         ],
@@ -72,7 +73,7 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _latest(pipeline: Pipeline, key: TableKey) -> pd.DataFrame:
-    """The last stored month of a table that holds rows; no rows at all where none does."""
+    """The last stored month of a table that has rows; an empty frame where none has."""
     storage = pipeline.storage
     for month in reversed(storage.months(key)):
         if storage.rows(key, month):

@@ -1,4 +1,4 @@
-"""What is to be made, and why: behind ``hawk status``, and what ``hawk refresh`` works off."""
+"""``hawk status``: what is stale, missing or failed, and why. ``hawk refresh`` works it off."""
 
 from dataclasses import dataclass
 
@@ -6,135 +6,143 @@ import dagster as dg
 import numpy as np
 
 from hawk_assets.core.sessions import key_of
-from hawk_assets.core.types import TableKey
+from hawk_assets.core.types import Flags, TableKey
 from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.automation.staleness import (
-    Flags,
     History,
-    newer_inputs,
+    months_to_materialise,
+    newer_upstreams,
     read_progress,
-    to_make,
 )
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import Table
 
-VERSION = "dagster/code_version"
+CODE_VERSION_TAG = "dagster/code_version"
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """Months of all tables, as flags.
+class Pending:
+    """What there is to do, as flags over the months of each table.
 
-    :param history: what has been made and attempted
-    :param news: months of which the source has other data
-    :param running: months that a run in progress has yet to make
-    :param due: months to make
+    :param history: the latest materialisations and attempts
+    :param changed: months for which the source has other data
+    :param running: months that an unfinished run is still to materialise
+    :param to_materialise: months to materialise
     """
 
     history: dict[TableKey, History]
-    news: Flags
+    changed: Flags
     running: dict[TableKey, Flags]
-    due: dict[TableKey, Flags]
+    to_materialise: dict[TableKey, Flags]
 
 
 @dataclass(frozen=True)
 class TableStatus:
-    """One table against its inputs; months as partition keys.
+    """One table; months as partition keys.
 
-    :param made: months that are stored
-    :param stale: made, to be made again
-    :param missing: never made, to be made
-    :param failed: to be made, since the latest attempt came to nothing; none of the two above
-    :param running: being made at this moment, by another process
-    :param because: why there is anything to be made
-    :param code_changed: made by code that has changed since
+    :param materialised: months that are stored
+    :param stale: stored, and to be recomputed
+    :param missing: never materialised, and to be materialised
+    :param failed: to be materialised because the latest attempt failed; in neither list above
+    :param running: being materialised now, by another process
+    :param reasons: why there is anything to do
+    :param older_code: computed by older code
     """
 
     table: Table
-    made: list[str]
+    materialised: list[str]
     stale: list[str]
     missing: list[str]
     failed: list[str]
     running: list[str]
-    because: list[str]
-    code_changed: list[str]
+    reasons: list[str]
+    older_code: list[str]
 
 
-def look(pipeline: Pipeline, instance: dg.DagsterInstance, changed_code: bool = False) -> Outlook:
-    """All that is due: news from the source, raw data never fetched, what hangs on these, what is
-    stale, and what has failed. A failure is tried again because somebody asks; nothing else does.
+def find_pending(
+    pipeline: Pipeline, instance: dg.DagsterInstance, stale_code: bool = False
+) -> Pending:
+    """Everything to materialise.
 
-    :param changed_code: also what was made by code that has changed since
+    These are the changed months of the source, raw data that is missing, months that are stale or
+    failed, and everything downstream. Automation never retries a failure on the same upstreams;
+    here somebody asks for it.
+
+    :param stale_code: also what older code computed
     """
     history, running = read_progress(instance, pipeline.catalog, pipeline.months)
     offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
-    changed = changed_months(offered, instance)
-    news = np.isin(pipeline.months, [key_of(month) for month in changed])
+    changes = changed_months(offered, instance)
+    changed = np.isin(pipeline.months, [key_of(month) for month in changes])
     seeds = {}
     for key, table in pipeline.catalog.items():
         seeds[key] = history[key].failed
         if not table.upstreams:
-            seeds[key] = seeds[key] | news | (history[key].made == 0)
-        if changed_code:
-            seeds[key] = seeds[key] | _changed_code(instance, table, history[key])
+            seeds[key] = seeds[key] | changed | (history[key].materialised == 0)
+        if stale_code:
+            seeds[key] = seeds[key] | _months_of_older_code(instance, table, history[key])
         seeds[key] = seeds[key] & ~running[key]
-    due = to_make(pipeline.catalog.values(), history, seeds)
-    return Outlook(history, news, running, due)
+    to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds)
+    return Pending(history, changed, running, to_materialise)
 
 
-def status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableStatus]:
-    """Every table against its inputs, the source included."""
-    outlook, months = look(pipeline, instance), np.asarray(pipeline.months)
+def find_status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableStatus]:
+    """Every table against its upstreams, and the raw data against the source."""
+    pending, months = find_pending(pipeline, instance), np.asarray(pipeline.months)
     tables = []
     for key, table in pipeline.catalog.items():
-        due, history = outlook.due[key], outlook.history[key]
-        made, failed = history.made > 0, due & history.failed
+        chosen, history = pending.to_materialise[key], pending.history[key]
+        stored, failed = history.materialised > 0, chosen & history.failed
         tables.append(
             TableStatus(
                 table,
-                made=list(months[made]),
-                stale=list(months[due & made & ~failed]),
-                missing=list(months[due & ~made & ~failed]),
+                materialised=list(months[stored]),
+                stale=list(months[chosen & stored & ~failed]),
+                missing=list(months[chosen & ~stored & ~failed]),
                 failed=list(months[failed]),
-                running=list(months[outlook.running[key]]),
-                because=_because(table, outlook) if due.any() else [],
-                code_changed=list(months[_changed_code(instance, table, history)]),
+                running=list(months[pending.running[key]]),
+                reasons=_reasons(table, pending) if chosen.any() else [],
+                older_code=list(months[_months_of_older_code(instance, table, history)]),
             )
         )
     return tables
 
 
-def _because(table: Table, outlook: Outlook) -> list[str]:
-    due, history = outlook.due[table.key], outlook.history[table.key]
-    made = history.made > 0
-    newer = newer_inputs(table, outlook.history)
-    because = [
+def _reasons(table: Table, pending: Pending) -> list[str]:
+    chosen, history = pending.to_materialise[table.key], pending.history[table.key]
+    stored = history.materialised > 0
+    reasons = [
         f"{'/'.join(key)} is newer"
-        for key, months in newer.items()
-        if key != table.key and (months & made & due).any()
+        for key, months in newer_upstreams(table, pending.history).items()
+        if key != table.key and (months & stored & chosen).any()
     ]
-    if not table.upstreams and (outlook.news & made).any():
-        because.append("the source has other data")
-    if (due & history.failed).any():
-        because.append("its latest attempt failed")
-    if (due & ~made & ~history.failed).any():
-        because.append("never made")
-    return because or ["an input will be made again"]
+    if not table.upstreams and (pending.changed & stored).any():
+        reasons.append("the source has other data")
+    if (chosen & history.failed).any():
+        reasons.append("the latest attempt failed")
+    if (chosen & ~stored & ~history.failed).any():
+        reasons.append("never materialised")
+    return reasons or ["an upstream will be recomputed"]
 
 
-def _changed_code(instance: dg.DagsterInstance, table: Table, history: History) -> Flags:
-    """Months whose latest materialisation was made by another version of the code.
+def _months_of_older_code(instance: dg.DagsterInstance, table: Table, history: History) -> Flags:
+    """Months whose latest materialisation carries another code version than the code now.
 
-    All that one run makes of a table carries one version, so one event of each run is enough.
+    One run writes one version for all months of a table, so one event per run is enough.
     """
-    now, stored = table.code_version(), history.made > 0
-    _, first = np.unique(history.made_by[stored], return_index=True)
-    ids = history.made[stored][first].tolist()
+    now, stored = table.code_version(), history.materialised > 0
+    _, first = np.unique(history.materialised_by[stored], return_index=True)
+    ids = history.materialised[stored][first].tolist()
     if not ids:
         return stored
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey(table.key), storage_ids=ids), limit=len(ids)
     ).records
-    versions = {r.storage_id: (r.asset_materialization.tags or {}).get(VERSION) for r in records}
+    versions = {
+        record.storage_id: (event.tags or {}).get(CODE_VERSION_TAG)
+        for record in records
+        if (event := record.asset_materialization)
+    }
     old = [event for event, version in versions.items() if version not in (None, now)]
-    return np.isin(history.made_by, history.made_by[np.isin(history.made, old)]) & stored
+    by_old_runs = history.materialised_by[np.isin(history.materialised, old)]
+    return np.isin(history.materialised_by, by_old_runs) & stored

@@ -1,4 +1,4 @@
-"""The one door: the Definitions of the whole graph, of a service, of a test."""
+"""The one entry point: the Definitions of the whole graph, of a service, or of a test."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -22,13 +22,11 @@ from hawk_assets.orchestration.assets import (
     weights,
 )
 from hawk_assets.orchestration.assets.io_manager import ParquetIOManager
-from hawk_assets.orchestration.automation.alerts import (
-    Webhook,
-    build_failure_sensor,
-    build_lateness_sensor,
-)
 from hawk_assets.orchestration.automation.conditions import build_automation, refresh_when_stale
+from hawk_assets.orchestration.automation.failure_alerts import build_failure_sensor
+from hawk_assets.orchestration.automation.lateness_alerts import build_lateness_sensor
 from hawk_assets.orchestration.automation.source_sensor import build_source_sensor
+from hawk_assets.orchestration.automation.webhook import Webhook
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.catalog import SERVICES, STAGES, Table, build_catalog
 from hawk_assets.orchestration.partitions import monthly
@@ -40,7 +38,7 @@ from hawk_assets.storage.tables import Tables
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The pieces behind the whole graph's Definitions, for those who drive it from a command."""
+    """The Definitions of the graph and the parts behind them, for commands and tests."""
 
     defs: dg.Definitions
     catalog: dict[TableKey, Table]
@@ -60,17 +58,17 @@ class Pipeline:
         return list(self.partitions.get_partition_keys())
 
 
-def _upstream(catalog: Mapping[TableKey, Table], stages: Collection[str]) -> list[Table]:
-    """The tables of other stages that these read, near or far: they are waited for."""
+def _external_tables(catalog: Mapping[TableKey, Table], stages: Collection[str]) -> list[Table]:
+    """The tables of other stages that are upstream of these, directly or not."""
     needed: set[TableKey] = set()
-    for table in reversed(catalog.values()):
+    for table in reversed(list(catalog.values())):
         if table.stage in stages or table.key in needed:
-            needed |= {table.key, *(source.key for source in table.upstreams)}
+            needed |= {table.key, *(upstream.key for upstream in table.upstreams)}
     return [t for t in catalog.values() if t.key in needed and t.stage not in stages]
 
 
-def _foreign(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
-    """What a service knows of another one's table: its months, and when it is stale."""
+def _build_external_spec(table: Table, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetSpec:
+    """What a service knows about a table of another service: its months, and when it is stale."""
     return dg.AssetSpec(
         dg.AssetKey(table.key),
         partitions_def=partitions,
@@ -79,12 +77,12 @@ def _foreign(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
 
 
 def _day_after(end: pd.Timestamp | None) -> pd.Timestamp | None:
-    """The first day that is not part of the history; None where that is for the clock to say."""
+    """The first day after the history; None for a history that goes on, which the clock ends."""
     return shift(end, 1) if end is not None and shift(end, 1) < pd.Timestamp.now() else None
 
 
 def build_defs(service: str | None = None, **overrides: Any) -> dg.Definitions:
-    """Everything Dagster needs to know; see :func:`build_pipeline`."""
+    """The Definitions of :func:`build_pipeline`."""
     return build_pipeline(service, **overrides).defs
 
 
@@ -115,18 +113,18 @@ def build_pipeline(
     for table in catalog.values():
         by_stage[table.stage].append(table)
     builders = {
-        "market_data": lambda o: market_data.build(o, partitions),
-        "model_states": lambda o: model_states.build(o, partitions, models),
-        "insights": lambda o: insights.build(o, partitions, models, sizing),
-        "performance": lambda o: performance.build(
-            "performance", o, partitions, simulation.of_models
+        "market_data": lambda t: market_data.build(t, partitions),
+        "model_states": lambda t: model_states.build(t, partitions, models),
+        "insights": lambda t: insights.build(t, partitions, models, sizing),
+        "performance": lambda t: performance.build(
+            "performance", t, partitions, simulation.of_models
         ),
-        "weights": lambda o: weights.build(o, partitions, aggregation, families, settings.solver),
-        "combined_insights": lambda o: combined_insights.build(
-            o, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
+        "weights": lambda t: weights.build(t, partitions, aggregation, families, settings.solver),
+        "combined_insights": lambda t: combined_insights.build(
+            t, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
         ),
-        "combined_performance": lambda o: performance.build(
-            "combined_performance", o, partitions, simulation.of_book
+        "combined_performance": lambda t: performance.build(
+            "combined_performance", t, partitions, simulation.of_book
         ),
     }
     stages = STAGES if service is None else SERVICES[service]
@@ -153,8 +151,9 @@ def build_pipeline(
         ),
         **(resources or {}),
     }
+    external = [_build_external_spec(t, partitions) for t in _external_tables(catalog, stages)]
     defs = dg.Definitions(
-        assets=[*own, *(_foreign(table, partitions) for table in _upstream(catalog, stages))],
+        assets=[*own, *external],
         sensors=sensors,
         resources=available,
         executor=dg.in_process_executor,

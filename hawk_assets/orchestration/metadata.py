@@ -1,21 +1,20 @@
-"""The figures on each materialisation: numbers, so that the UI plots them over the months."""
+"""The metadata of each materialisation: numbers that the UI plots over the months."""
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import dagster as dg
 import pandas as pd
-from dagster._core.execution.context.metadata_logging import (
-    AssetMetadataHandle,
-    OutputMetadataAccumulator,
-)
 
 from hawk_assets.aggregation.attribution import NETTING
 from hawk_assets.core.sessions import key_of, month_starts
 from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.instance.internals import attach_metadata
 
 Figures = dict[str, float | int | str]
 LAST_SESSION = "last_session"
+SOURCE_VERSION = "source_version"
 
 
 def describe(
@@ -23,12 +22,12 @@ def describe(
 ) -> dict[pd.Timestamp, Figures]:
     """Figures per month; a figure that is not finite is left out.
 
-    :param frame: the table, validated
-    :param months: the months it was made for
+    :param frame: the rows of the table, validated
+    :param months: the months they were computed for
     """
     month = month_starts(frame[table.date_column])
     by_month = frame.groupby(month)
-    figures: dict[str, pd.Series] = {"rows": by_month.size()}
+    figures: dict[str, pd.Series[Any]] = {"rows": by_month.size()}
     if "date" in frame:
         figures["sessions"] = by_month["date"].nunique()
     if "ticker" in frame:
@@ -56,30 +55,21 @@ def describe(
     for name, values in figures.items():
         for m, value in values.items():
             if m in described and (isinstance(value, str) or math.isfinite(value)):
-                described[m][name] = value
+                described[cast(pd.Timestamp, m)][name] = value
     return described
 
 
 def attach(
     context: dg.AssetExecutionContext, key: dg.AssetKey, figures: Mapping[pd.Timestamp, Figures]
 ) -> None:
-    """Put figures on the materialisations of a table, month by month.
-
-    ``context.add_asset_metadata`` does the same for one month, and copies and checks all that is
-    there at each call: quadratic in months times models, a third of a backfill's time.
-    """
-    step = context.get_step_execution_context()
-    known = dict(step._metadata_accumulator.per_output_metadata)
-    for month, values in figures.items():
-        handle = AssetMetadataHandle(asset_key=key, partition_key=key_of(month))
-        known[handle] = {**known.get(handle, {}), **values}
-    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)
+    """Put figures on the materialisations of a table, month by month."""
+    attach_metadata(context, key, {key_of(month): values for month, values in figures.items()})
 
 
-def _exposure(frame: pd.DataFrame) -> dict[str, pd.Series]:
+def _exposure(frame: pd.DataFrame) -> dict[str, "pd.Series[Any]"]:
     wide = frame.pivot(index="date", columns="ticker", values="weight").fillna(0.0)
-    month = month_starts(wide.index)
-    # From one session of a month to its next, so that a month made alone has the same figure.
+    month = month_starts(pd.DatetimeIndex(wide.index))
+    # Changes within the month only: a month computed alone then has the same figure.
     change = wide.groupby(month).diff().abs().sum(axis=1, min_count=1)
     return {
         "gross_exposure": wide.abs().sum(axis=1).groupby(month).mean(),
@@ -88,7 +78,7 @@ def _exposure(frame: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
-def _returns(frame: pd.DataFrame, month: pd.DatetimeIndex) -> dict[str, pd.Series]:
+def _returns(frame: pd.DataFrame, month: pd.DatetimeIndex) -> dict[str, "pd.Series[Any]"]:
     grouped = frame.groupby(month)
     return {
         "portfolio_value": grouped["portfolio_value"].last(),

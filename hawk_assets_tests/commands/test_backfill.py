@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hawk_assets.commands import backfill as runner
-from hawk_assets.commands.status import status
+from hawk_assets.commands.refresh import refresh
+from hawk_assets.commands.runs import split_into_runs
+from hawk_assets.commands.selection import select_months, select_tables
+from hawk_assets.commands.status import find_status
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration.catalog import (
@@ -33,7 +35,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def names(desk: Desk, *chosen: str) -> list[str]:
-    return ["/".join(table.key) for table in runner.select(desk.pipeline.catalog, chosen)]
+    return [table.name for table in select_tables(desk.pipeline.catalog, chosen)]
 
 
 def test_tables_are_selected_by_stage_by_model_and_by_name(desk: Desk) -> None:
@@ -68,15 +70,15 @@ def test_a_range_that_is_none_is_refused(
     first: str | None, last: str | None, says: str, desk: Desk
 ) -> None:
     with pytest.raises(SettingsError, match=says):
-        runner.month_range(desk.pipeline, first, last)
+        select_months(desk.pipeline.months, first, last)
 
 
 def test_before_the_first_backfill_everything_is_missing_and_there_is_nothing_to_refresh(
     desk: Desk,
 ) -> None:
-    tables = status(desk.pipeline, desk.instance)
+    tables = find_status(desk.pipeline, desk.instance)
     assert all(table.missing == desk.pipeline.months for table in tables)
-    assert {tuple(table.because) for table in tables} == {("never made",)}
+    assert {tuple(table.reasons) for table in tables} == {("never materialised",)}
     with pytest.raises(MissingMonthError, match="run: hawk backfill"):
         desk.refresh()
 
@@ -87,7 +89,7 @@ def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_makes_it
     failed = desk.backfill("2015-06", "2015-06")
     remedy = "market_data has no 2015-01-01 and 4 more months; run: hawk backfill"
     assert failed[model_states(TREND)].startswith(remedy)
-    assert failed[insights(TREND)] == f"left out, because of model_states/{TREND}"
+    assert failed[insights(TREND)] == f"skipped: upstream failed: model_states/{TREND}"
     assert failed[WEIGHTS] == failed[COMBINED_METRICS] == failed[insights(TREND)]
     assert set(desk.tables()) == {MARKET_DATA, COMMITMENTS_OF_TRADERS}
     # What was not there is asked for with the next refresh, what has failed is tried again.
@@ -114,15 +116,15 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
     changed = desk.with_models(MODELS[0], Rsi(3, max_hold=6))
     assert changed.refresh() == ([], {})
     old = {
-        "/".join(table.table.key): table.code_changed
-        for table in status(changed.pipeline, changed.instance)
-        if table.code_changed
+        status.table.name: status.older_code
+        for status in find_status(changed.pipeline, changed.instance)
+        if status.older_code
     }
     months = desk.pipeline.months
     assert old == {f"model_states/{FADE}": months, f"insights/{FADE}": months}
 
     before = desk.latest_event()
-    runner.refresh(changed.pipeline, changed.instance, lambda event: None, changed_code=True)
+    refresh(changed.pipeline, changed.instance, lambda event: None, stale_code=True)
     made = {table for table, _ in desk.made(since=before)}
     assert made == {
         f"model_states/{FADE}",
@@ -135,7 +137,7 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
         "combined_performance",
         "combined_metrics",
     }
-    assert not any(table.code_changed for table in status(changed.pipeline, changed.instance))
+    assert not any(table.older_code for table in find_status(changed.pipeline, changed.instance))
 
 
 def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
@@ -151,21 +153,21 @@ def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
 
 def test_a_figure_is_made_after_the_account_that_it_is_of(desk: Desk) -> None:
     """In one run where they cover the same months, else in a later one."""
-    tables = runner.select(desk.pipeline.catalog, ["performance"])
+    tables = select_tables(desk.pipeline.catalog, ["performance"])
     account, figures = tables[:2]
     flags = {table.key: np.array([0, 0, 1, 1, 1, 1], bool) for table in tables}
-    assert runner._runs(tables, flags, desk.pipeline.months) == {
+    assert split_into_runs(tables, flags, desk.pipeline.months) == {
         (0, "2015-03-01", "2015-06-01"): tables
     }
     flags[figures.key] = np.array([1, 1, 1, 1, 1, 1], bool)
-    ordered = sorted(runner._runs(tables, flags, desk.pipeline.months).items())
+    ordered = sorted(split_into_runs(tables, flags, desk.pipeline.months).items())
     assert [together for _, together in ordered] == [
         [table for table in tables if table is not figures],
         [figures],
     ]
     flags[account.key] = np.array([1, 0, 0, 1, 1, 0], bool)
     assert [
-        (first, last) for _, first, last in runner._runs([account], flags, desk.pipeline.months)
+        (first, last) for _, first, last in split_into_runs([account], flags, desk.pipeline.months)
     ] == [
         ("2015-01-01", "2015-01-01"),
         ("2015-04-01", "2015-05-01"),

@@ -69,7 +69,7 @@ def test_without_a_date_it_is_the_latest_session(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("ticker", "date", "says"),
     [
-        ("NONE", None, "the book says nothing of 'NONE' on 2015-10-30; it knows "),
+        ("NONE", None, "the book has no weight for 'NONE' on 2015-10-30; it has weights for "),
         ("FULL", "2015-10-31", "--date 2015-10-31: the book has no such session"),
         ("FULL", "2031-01-02", "it has sessions from 2015-"),
     ],

@@ -47,7 +47,8 @@ print(*filter(there, {list(ONLY_IN)}))
 COMPUTE = f"""
 import sys
 from importlib import import_module
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.selection import select_months
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
@@ -57,8 +58,8 @@ pipeline = build_pipeline(service)
 chosen = {{None, *{MODELS}}}
 own = [o for o in pipeline.catalog.values() if o.service == service and o.model in chosen]
 with open_instance(Settings.from_env().dagster_home) as instance:
-    span = runner.month_range(pipeline, None, None)
-    failed = runner.backfill(pipeline, instance, own, *span, lambda event: None)
+    span = select_months(pipeline.months, None, None)
+    failed = backfill(pipeline, instance, own, *span, lambda event: None)
 sys.exit("; ".join(map(str, failed.items())) or None)
 """
 

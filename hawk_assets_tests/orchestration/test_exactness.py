@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.catalog import ATTRIBUTION, WEIGHTS
 from hawk_assets_tests.pipelines import Desk, assert_same, open_desk, ragged_prices, real_prices
@@ -103,7 +103,7 @@ def test_months_one_by_one_all_stages_in_one_run_equal_one_go(
     with open_market(tmp_path, market) as desk:
         tables = list(desk.pipeline.catalog.values())
         for month in desk.pipeline.months:
-            done = runner.run_stage(desk.pipeline, desk.instance, tables, month, month)
+            done = run_stage(desk.pipeline, desk.instance, tables, month, month)
             assert done.failed == {}
         assert_same(desk.tables(), whole)
 

@@ -10,7 +10,9 @@ import dagster as dg
 import pandas as pd
 from dagster._core.test_utils import freeze_time
 
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.refresh import refresh
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
 from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, RAW_DATA
@@ -83,24 +85,24 @@ def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follo
         assert months[-1] == AUGUST
         before = pipeline(tmp_path, "kept")
         tables = list(before.catalog.values())
-        assert not runner.backfill(before, instance, tables, months[0], AUGUST, lambda event: None)
+        assert not backfill(before, instance, tables, months[0], AUGUST, lambda event: None)
         feed("2015-09-01")
         assert news(before, instance) == [AUGUST]
         raw = [evening.catalog[key] for key in RAW_DATA]
-        done = runner.run_stage(evening, instance, raw, AUGUST, AUGUST)
-        assert (done.failed, done.made) == ({}, len(RAW_DATA))
+        done = run_stage(evening, instance, raw, AUGUST, AUGUST)
+        assert (done.failed, done.materialised) == ({}, len(RAW_DATA))
         after = pipeline(tmp_path, "kept")
         assert after.months == [*months, SEPTEMBER]
         assert news(after, instance) == []
         feed("2015-09-02")
         assert news(after, instance) == [SEPTEMBER]
-        assert not runner.refresh(after, instance, lambda event: None)
-        assert not runner.refresh(after, instance, lambda event: None)
+        assert not refresh(after, instance, lambda event: None)
+        assert not refresh(after, instance, lambda event: None)
 
     with freeze_time(AFTER), dg.DagsterInstance.ephemeral() as instance:
         fresh = pipeline(tmp_path, "fresh")
         months = fresh.months
-        assert not runner.backfill(
+        assert not backfill(
             fresh, instance, list(fresh.catalog.values()), months[0], months[-1], lambda event: None
         )
     assert_same(stored(tmp_path / "kept"), stored(tmp_path / "fresh"))

@@ -14,13 +14,15 @@ from click.testing import CliRunner, Result
 
 from hawk_assets.aggregation.parameters import BENCHMARKS, OBJECTIVES, AggregationParameters
 from hawk_assets.cli import cli
-from hawk_assets.commands import backfill as runner
 from hawk_assets.commands.compare import compare_objectives
+from hawk_assets.commands.runs import run_stage
+from hawk_assets.commands.selection import select_tables
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.schemas import PERFORMANCE_TIMESERIES_SCHEMA, arrow_schema
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import WEIGHTS, performance_timeseries
+from hawk_assets.orchestration.instance.internals import range_tags
 from hawk_assets.storage.tables import Tables
 from hawk_assets_tests.pipelines import MODELS, Desk, desk_to_be_weighed
 
@@ -38,7 +40,7 @@ def launch(desk: Desk, **config: str) -> pd.DataFrame:
     done = desk.pipeline.job.execute_in_process(
         instance=desk.instance,
         asset_selection=[dg.AssetKey(WEIGHTS)],
-        tags={runner.RANGE_START: FIRST, runner.RANGE_END: LAST},
+        tags=range_tags(FIRST, LAST),
         run_config={
             "ops": {"weights": {"config": config}},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
@@ -83,8 +85,8 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
         settings=replace(desk.settings, storage=str(storage)),
         models={m.name: m for m in MODELS},
     )
-    (weights,) = runner.select(pipeline.catalog, ["weights"])
-    run = runner.run_stage(pipeline, desk.instance, [weights], FIRST, LAST)
+    (weights,) = select_tables(pipeline.catalog, ["weights"])
+    run = run_stage(pipeline, desk.instance, [weights], FIRST, LAST)
     table = pipeline.storage.read(weights.key, pipeline.storage.months(weights.key))
     np.testing.assert_array_equal(table["weight"], 1 / len(MODELS))
     assert run.warnings == [
@@ -139,7 +141,7 @@ def hawk(*arguments: str) -> Result:
 
 def test_hawk_compare_shows_every_objective_and_what_to_make_of_it(three_years: Path) -> None:
     said = hawk().output
-    assert "models, 2016-01-05 to 2017-12-29, after 10 bp of every change of weight" in said
+    assert "models, 2016-01-05 to 2017-12-29, after costs of 10 bp per change of weight" in said
     for objective in OBJECTIVES:
         assert f"\n{objective} " in said
     assert "None of 9 objectives differs significantly from equal weight at the 5% level" in said

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from hawk_assets.commands.status import status
+from hawk_assets.commands.status import find_status
 from hawk_assets.core.model import Array, Bars, States, TradingModel
 from hawk_assets.models import ema_cross, rsi
 from hawk_assets.orchestration.build import build_pipeline
@@ -98,12 +98,12 @@ def assert_dead_run_blocks_nothing(settings: Settings) -> None:
     unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
     with dg.DagsterInstance.get() as instance:
         (left,) = instance.get_run_ids(unfinished)
-        months = {month for table in status(pipeline, instance) for month in table.running}
+        months = {month for table in find_status(pipeline, instance) for month in table.running}
         assert months
     with open_instance(settings.dagster_home) as instance:
         assert instance.get_run_ids(unfinished) == []
         assert instance.get_run_by_id(left).status == dg.DagsterRunStatus.FAILURE
-        tables = status(pipeline, instance)
+        tables = find_status(pipeline, instance)
         assert not any(table.running for table in tables)
         assert months <= {month for table in tables for month in table.failed}
 

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from hawk_assets.aggregation.solvers import SolverSettings
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.runs import StageResult, run_stage
+from hawk_assets.commands.selection import select_tables
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets_tests.aggregation.servers import LICENCE, refusing_optserver
@@ -26,13 +27,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-def weigh(desk: Desk, solver: SolverSettings) -> runner.StageRun:
+def weigh(desk: Desk, solver: SolverSettings) -> StageResult:
     pipeline = build_pipeline(
         settings=replace(desk.settings, solver=solver),
         models={model.name: model for model in MODELS},
     )
-    (weights,) = runner.select(pipeline.catalog, ["weights"])
-    return runner.run_stage(pipeline, desk.instance, [weights], "2015-01-01", MONTH)
+    (weights,) = select_tables(pipeline.catalog, ["weights"])
+    return run_stage(pipeline, desk.instance, [weights], "2015-01-01", MONTH)
 
 
 def figures(desk: Desk, month: str) -> dict[str, Any]:
@@ -44,6 +45,12 @@ def figures(desk: Desk, month: str) -> dict[str, Any]:
     return {name: m.value for name, m in record.asset_materialization.metadata.items()}
 
 
+def log_lines(desk: Desk) -> list[str]:
+    """What the latest run has logged."""
+    (run,) = desk.instance.get_runs(limit=1)
+    return [log.user_message for log in desk.instance.all_logs(run.run_id)]
+
+
 def verdict(desk: Desk) -> dg.AssetCheckEvaluation:
     """The latest one on the solver."""
     key = dg.AssetCheckKey(dg.AssetKey(WEIGHTS), "solver")
@@ -53,16 +60,20 @@ def verdict(desk: Desk) -> dg.AssetCheckEvaluation:
     return record.event.dagster_event.asset_check_evaluation_data
 
 
-def test_without_any_licence_the_month_says_why_and_the_check_what_to_do(desk: Desk) -> None:
+def test_without_any_licence_the_check_passes_and_the_month_and_the_log_say_why(
+    desk: Desk,
+) -> None:
     run = weigh(desk, SolverSettings())
-    assert run.failed == {}
-    (warning,) = run.warnings
-    assert "HAWK_SOLVER=clarabel accepts that" in warning
-    assert UNLICENSED in warning
+    assert (run.failed, run.warnings) == ({}, [])
     found = figures(desk, MONTH)
     assert found["solver"] == "clarabel"
     assert UNLICENSED in found["solver_fallback"]
-    assert (verdict(desk).passed, verdict(desk).severity) == (False, dg.AssetCheckSeverity.WARN)
+    result = verdict(desk)
+    assert result.passed
+    assert "HAWK_SOLVER=clarabel accepts that" in str(result.description)
+    assert UNLICENSED in str(result.description)
+    assert result.metadata["months_solved_by_clarabel"].value == 1
+    assert sum("Clarabel solved 1 month" in line for line in log_lines(desk)) == 1
 
 
 def test_a_month_that_no_solver_was_needed_for_has_no_fallback(desk: Desk) -> None:
@@ -112,7 +123,7 @@ def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk:
     why = run.failed[WEIGHTS]
     assert why.startswith(f"HAWK_SOLVER=mosek, but MOSEK cannot be used: {UNLICENSED}")
     assert "MOSEKLM_LICENSE_FILE" in why
-    assert run.made == 0
+    assert run.materialised == 0
     assert desk.files() == before
 
 

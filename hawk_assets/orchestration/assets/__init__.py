@@ -1,1 +1,1 @@
-"""One module per stage. A body says which pure function makes which table, and nothing else."""
+"""One module per stage. A stage says which pure function computes which table, and no more."""

@@ -1,28 +1,31 @@
-"""insights/<model>: the signals of each model, from its stored states."""
+"""insights/<model>: the signals and weights of each model, from its stored states."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from hawk_assets.core.model import TradingModel
 from hawk_assets.insights.builder import build_insights
 from hawk_assets.insights.sizing import SizingParameters
-from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
-from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
+from hawk_assets.orchestration.catalog import Table, model_states
 
 
 def build(
     tables: Sequence[Table],
-    partitions: dg.PartitionsDefinition,
+    partitions: dg.PartitionsDefinition[Any],
     models: Mapping[str, TradingModel],
     sizing: SizingParameters,
 ) -> dg.AssetsDefinition:
-    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
-        for table in run.selected:
-            model, states = models[str(table.model)], table.upstreams[0].key
-            yield (
-                table,
-                lambda m=model, s=states: build_insights(m, run.read(s), run.months, sizing),
-            )
+    def body(stage: StageContext) -> Iterator[tuple[Table, Compute]]:
+        for table in stage.selected:
+            yield table, partial(_insights, stage, models[str(table.model)], sizing)
 
     return build_stage("insights", tables, partitions, body)
+
+
+def _insights(stage: StageContext, model: TradingModel, sizing: SizingParameters) -> pd.DataFrame:
+    return build_insights(model, stage.read(model_states(model.name)), stage.months, sizing)

@@ -1,4 +1,4 @@
-"""Assets as Parquet: a range run writes a file per month, a reader gets one frame."""
+"""Assets as Parquet: a run over a range writes one file per month; a reader gets one frame."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ from hawk_assets.storage.tables import Tables
 
 
 class ParquetIOManager(dg.IOManager):
-    """pandas in the asset, Parquet on disk, one file per month.
+    """pandas in the asset, Parquet in the storage, one file per month.
 
-    :param storage: where the files are
-    :param catalog: what each table looks like
+    :param storage: the stored tables
+    :param catalog: the schema and date column of each table
     """
 
     def __init__(self, storage: Tables, catalog: Mapping[TableKey, Table]) -> None:
@@ -25,12 +25,12 @@ class ParquetIOManager(dg.IOManager):
         self._catalog = catalog
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
-        """:raises StorageError: a table that is not of this pipeline"""
+        """:raises StorageError: a table that is not in the catalog"""
         table = self._catalog.get(tuple(context.asset_key.path))
         if table is None:
             raise StorageError(
-                f"{context.asset_key.to_user_string()} is no table of this pipeline, whose columns "
-                "and months the IO manager knows; give the asset an io_manager_key of its own"
+                f"{context.asset_key.to_user_string()} is not a table of this pipeline, so its "
+                "columns and months are unknown; give the asset an io_manager_key of its own"
             )
         self._storage.write(
             table.key,

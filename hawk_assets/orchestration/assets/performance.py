@@ -1,56 +1,56 @@
-"""Simulated accounts and their figures: of each model, and of the combined book."""
+"""Simulated accounts and their metrics: of each model, and of the combined book."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from hawk_assets.orchestration.assets.stage import Make, Stage, build_stage
+from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table
 from hawk_assets.simulation.parameters import SimulationParameters
 
 
 def build(
-    stage: str,
+    name: str,
     tables: Sequence[Table],
-    partitions: dg.PartitionsDefinition,
+    partitions: dg.PartitionsDefinition[Any],
     parameters: SimulationParameters,
 ) -> dg.AssetsDefinition:
-    """:param tables: pairs of a timeseries and the metrics made from it"""
+    """:param tables: pairs of an account's timeseries and its metrics"""
 
-    def body(run: Stage) -> Iterator[tuple[Table, Make]]:
-        market_data = run.storage.read(MARKET_DATA, run.last_traded.append(run.months))
+    def body(stage: StageContext) -> Iterator[tuple[Table, Compute]]:
+        months = stage.last_traded_month.union(stage.months)
+        market_data = stage.storage.read(MARKET_DATA, months)
         for timeseries, metrics in zip(tables[::2], tables[1::2], strict=True):
-            if timeseries in run.selected:
-                yield timeseries, partial(_timeseries, run, timeseries, market_data, parameters)
-            if metrics in run.selected:
-                yield metrics, partial(_metrics, run, metrics)
+            if timeseries in stage.selected:
+                yield timeseries, partial(_timeseries, stage, timeseries, market_data, parameters)
+            if metrics in stage.selected:
+                yield metrics, partial(_metrics, stage, metrics)
 
-    return build_stage(stage, tables, partitions, body)
+    return build_stage(name, tables, partitions, body)
 
 
 def _timeseries(
-    run: Stage, table: Table, market_data: pd.DataFrame, parameters: SimulationParameters
+    stage: StageContext, table: Table, market_data: pd.DataFrame, parameters: SimulationParameters
 ) -> pd.DataFrame:
     from hawk_assets.simulation.performance import simulate
 
-    before = run.last_traded
-    insights = run.storage.read(table.upstreams[0].key, before.append(run.months))
-    previous = run.storage.read(table.key, before) if len(before) else None
+    before = stage.last_traded_month
+    traded = stage.storage.read(table.upstreams[0].key, before.union(stage.months))
+    previous = stage.storage.read(table.key, before) if len(before) else None
     name = table.model or "the combined book"
-    return simulate(name, insights, market_data, run.months, previous, parameters)
+    return simulate(name, traded, market_data, stage.months, previous, parameters)
 
 
-def _metrics(run: Stage, table: Table) -> pd.DataFrame:
+def _metrics(stage: StageContext, table: Table) -> pd.DataFrame:
     from hawk_assets.simulation.metrics import build_metrics
 
-    source = table.upstreams[0]
-    timeseries = run.storage.read(source.key, run.window(source), columns=_METRIC_COLUMNS)
-    name = table.model or "combined"
-    before = run.last_traded
-    previous = run.storage.read(table.key, before) if len(before) else None
-    return build_metrics(name, timeseries, run.months, previous)
+    source, before = table.upstreams[0], stage.last_traded_month
+    timeseries = stage.storage.read(source.key, stage.window(source), columns=_METRIC_COLUMNS)
+    previous = stage.storage.read(table.key, before) if len(before) else None
+    return build_metrics(table.model or "combined", timeseries, stage.months, previous)
 
 
 _METRIC_COLUMNS = [

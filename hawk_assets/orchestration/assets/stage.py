@@ -1,14 +1,12 @@
-"""What all stages share: one step, one spec per table, and a model that fails fails alone."""
+"""What all stages share: one step per stage, one spec per table, and failures that stay alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 import pandas as pd
-from dagster._core.storage.asset_check_execution_record import (
-    AssetCheckExecutionRecordStatus as Verdict,
-)
 
 from hawk_assets.core.errors import HawkError, MissingMonthError
 from hawk_assets.core.schemas import validate
@@ -16,24 +14,24 @@ from hawk_assets.core.sessions import shift
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.conditions import refresh_when_stale
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table, Upstream
+from hawk_assets.orchestration.instance.internals import fetch_failed_checks
 from hawk_assets.orchestration.metadata import attach, describe
 from hawk_assets.orchestration.partitions import month_window, months_of
 from hawk_assets.storage.tables import Tables
 
 OWNERS = ["team:quant-desk"]
-CHECK = "contract"
-VERDICTS = {Verdict.SUCCEEDED, Verdict.FAILED}
-Make = Callable[[], pd.DataFrame]
+CONTRACT = "contract"
+Compute = Callable[[], pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageContext:
     """One run of one stage.
 
     :param context: Dagster's
     :param storage: the stored tables
     :param tables: every table of the stage
-    :param checks: further verdicts of the body, recorded after its tables
+    :param checks: results of further checks, recorded after the tables
     """
 
     context: dg.AssetExecutionContext
@@ -43,40 +41,44 @@ class Stage:
 
     @cached_property
     def months(self) -> pd.DatetimeIndex:
-        """The months to make, ascending and adjacent."""
+        """The months of this run, ascending and adjacent."""
         return months_of(list(self.context.partition_keys))
 
     @cached_property
     def selected(self) -> list[Table]:
-        """The tables to make."""
+        """The tables of this run."""
         chosen = self.context.selected_asset_keys
         return [table for table in self.tables if dg.AssetKey(table.key) in chosen]
 
     @cached_property
     def history(self) -> pd.DatetimeIndex:
-        """All months up to the last one asked for."""
-        keys = self.context.assets_def.partitions_def.get_partition_keys()  # type: ignore[union-attr]
+        """All months up to the last one of this run."""
+        partitions = self.context.assets_def.partitions_def
+        assert partitions is not None
+        keys = partitions.get_partition_keys()
         return months_of([k for k in keys if pd.Timestamp(k) <= self.months[-1]])
 
-    def window(self, source: Upstream) -> pd.DatetimeIndex:
-        """The months of an input that the months asked for read."""
-        first, last = shift(self.months[0], source.first), shift(self.months[-1], source.last)
+    def window(self, upstream: Upstream) -> pd.DatetimeIndex:
+        """The months of an upstream that this run reads."""
+        first, last = shift(self.months[0], upstream.first), shift(self.months[-1], upstream.last)
         return self.history[(self.history >= first) & (self.history <= last)]
 
     def read(self, key: TableKey, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """An input, over the widest window that any selected table has of it."""
-        inputs = [i for table in self.selected for i in table.upstreams if i.key == key]
-        months = max((self.window(i) for i in inputs), key=len)
-        return self.storage.read(key, months, columns, missing_ok=any(i.optional for i in inputs))
+        """An upstream, over the widest window that any selected table has of it."""
+        upstreams = [u for table in self.selected for u in table.upstreams if u.key == key]
+        months = max((self.window(u) for u in upstreams), key=len)
+        return self.storage.read(
+            key, months, columns, missing_ok=any(u.optional for u in upstreams)
+        )
 
     @cached_property
-    def earlier(self) -> pd.DatetimeIndex:
-        """The month before the first one asked for; empty where the history starts."""
+    def month_before(self) -> pd.DatetimeIndex:
+        """The month before this run; empty where the history starts."""
         return self.history[self.history < self.months[0]][-1:]
 
     @cached_property
-    def last_traded(self) -> pd.DatetimeIndex:
-        """The last month before the first one asked for that has sessions; empty if none has."""
+    def last_traded_month(self) -> pd.DatetimeIndex:
+        """The last month before this run that has sessions; empty where there is none."""
         before = self.history[self.history < self.months[0]]
         for i in reversed(range(len(before))):
             if self.storage.rows(MARKET_DATA, before[i]):
@@ -84,72 +86,74 @@ class Stage:
         return before[:0]
 
     def previous(self, table: Table) -> pd.DataFrame | None:
-        """The table's own month before; None where the history starts."""
-        return self.storage.read(table.key, self.earlier) if len(self.earlier) else None
+        """The table's own month before this run; None where the history starts."""
+        before = self.month_before
+        return self.storage.read(table.key, before) if len(before) else None
 
     def results(
-        self, made: Iterable[tuple[Table, Make]]
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        """Make each table; one that raises becomes a failed check, its neighbours are made."""
-        red, failed = self._red_checks(), set()
-        for table, make in made:
+        self, computations: Iterable[tuple[Table, Compute]]
+    ) -> Iterator[dg.MaterializeResult[pd.DataFrame] | dg.AssetCheckResult]:
+        """Compute and materialise each table.
+
+        A table that raises becomes a failed check, and the other tables go on.
+        """
+        failed_before = fetch_failed_checks(
+            self.context.instance, [dg.AssetKey(table.key) for table in self.selected], CONTRACT
+        )
+        failed: set[TableKey] = set()
+        for table, compute in computations:
             key = dg.AssetKey(table.key)
             try:
-                if lost := failed.intersection(i.key for i in table.upstreams):
+                if lost := failed.intersection(u.key for u in table.upstreams):
                     raise MissingMonthError(f"{'/'.join(lost.pop())} has failed")
-                frame = validate(table.schema, make(), "/".join(table.key))
+                frame = validate(table.schema, compute(), table.name)
                 attach(self.context, key, describe(table, frame, self.months))
             except Exception as error:
                 failed.add(table.key)
                 known = isinstance(error, HawkError)
                 text = str(error) if known else f"{type(error).__name__}: {error}"
-                self.context.log.error(f"{'/'.join(table.key)}: {text}", exc_info=not known)
+                self.context.log.error(f"{table.name}: {text}", exc_info=not known)
                 yield dg.AssetCheckResult(
-                    asset_key=key, check_name=CHECK, passed=False, description=text
+                    asset_key=key, check_name=CONTRACT, passed=False, description=text
                 )
                 continue
             yield dg.MaterializeResult(asset_key=key, value=frame)
-            if key in red:
-                yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
+            # A passing check costs more than its table: it is recorded only after a failed one.
+            if key in failed_before:
+                yield dg.AssetCheckResult(asset_key=key, check_name=CONTRACT, passed=True)
         yield from self.checks
-
-    def _red_checks(self) -> set[dg.AssetKey]:
-        # A passing check costs more than the table it is about; it is recorded to clear a red one.
-        # The latest record is no verdict: it says that this very run has planned the check.
-        history = self.context.instance.event_log_storage.get_asset_check_execution_history
-        keys = [dg.AssetKey(table.key) for table in self.selected]
-        latest = {k: history(dg.AssetCheckKey(k, CHECK), limit=1, status=VERDICTS) for k in keys}
-        return {key for key, found in latest.items() if found and found[0].status == Verdict.FAILED}
 
 
 def build_stage(
     name: str,
     tables: Sequence[Table],
-    partitions: dg.PartitionsDefinition,
-    body: Callable[[Stage], Iterable[tuple[Table, Make]]],
+    partitions: dg.PartitionsDefinition[Any],
+    body: Callable[[StageContext], Iterable[tuple[Table, Compute]]],
     resources: Iterable[str] = (),
     checks: Sequence[dg.AssetCheckSpec] = (),
     config: Mapping[str, dg.Field] | None = None,
 ) -> dg.AssetsDefinition:
-    """One step that makes ``tables`` with ``body``.
+    """One step that materialises ``tables``.
 
-    :param body: takes the run, gives each selected table and the call that makes it, a table after
-        the tables of this stage that it reads
-    :param config: what can be chosen for one run, in the launchpad
+    :param body: returns each selected table and the call that computes it, a table after the tables
+        of this stage that it reads
+    :param resources: further resources that the body needs
+    :param checks: further checks
+    :param config: what the launchpad can choose for one run
     """
 
-    windows = _declared_windows(tables)
+    declared = _declared_upstreams(tables)
 
     @dg.multi_asset(
         name=name,
-        specs=[spec(table, partitions, windows) for table in tables],
+        specs=[build_spec(table, partitions, declared) for table in tables],
         check_specs=[
             dg.AssetCheckSpec(
-                CHECK,
+                CONTRACT,
                 asset=dg.AssetKey(table.key),
                 blocking=True,
-                description="Made, and what its schema says; recorded when it fails, and when it "
-                "is good again.",
+                description="The table was computed and its rows match its schema. Recorded when "
+                "it fails, and when it passes again.",
             )
             for table in tables
         ]
@@ -160,26 +164,31 @@ def build_stage(
         required_resource_keys={"storage", *resources},
         config_schema=config,
     )
-    def stage(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
-        run = Stage(context, context.resources.storage, tables)
+    def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        stage = StageContext(context, context.resources.storage, tables)
         try:
-            yield from run.results(body(run))
+            yield from stage.results(body(stage))
         except HawkError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
 
-    return stage
+    return step
 
 
-def spec(
-    table: Table, partitions: dg.PartitionsDefinition, windows: Mapping[TableKey, Upstream]
+def build_spec(
+    table: Table,
+    partitions: dg.PartitionsDefinition[Any],
+    declared: Mapping[TableKey, Upstream],
 ) -> dg.AssetSpec:
-    """The full spec of a table, for the service that makes it."""
+    """The full spec of a table, for the service that computes it.
+
+    :param declared: the upstreams as Dagster is to know them
+    """
     return dg.AssetSpec(
         dg.AssetKey(table.key),
         deps=[
-            dg.AssetDep(dg.AssetKey(w.key), partition_mapping=month_window(w.first, w.last))
-            for w in (windows[i.key] for i in table.upstreams if i.key in windows)
-            if w.key != table.key or w.last < 0
+            dg.AssetDep(dg.AssetKey(d.key), partition_mapping=month_window(d.first, d.last))
+            for d in (declared[u.key] for u in table.upstreams if u.key in declared)
+            if d.key != table.key or d.last < 0
         ],
         partitions_def=partitions,
         description=table.description,
@@ -193,21 +202,21 @@ def spec(
     ).with_io_manager_key("io_manager")
 
 
-def _declared_windows(tables: Sequence[Table]) -> dict[TableKey, Upstream]:
-    """The window that Dagster is told for each input of a step: the widest of its tables.
+def _declared_upstreams(tables: Sequence[Table]) -> dict[TableKey, Upstream]:
+    """The upstreams of a step as Dagster is to know them: the widest window of its tables.
 
-    Dagster knows one mapping per step and input. It draws lineage with it and extends backfills;
-    what a table really reads, and when it is stale, follows from its own inputs. Of two tables that
-    are made together none declares that it reads its own previous month: of that one Dagster would
-    make a run apart, for each model.
+    Dagster has one mapping per step and upstream. It draws lineage with it and extends backfills;
+    what a table really reads, and when it is stale, follows from the table's own upstreams. Where
+    one table of the step reads another, neither declares that it reads its own previous month:
+    Dagster would start a separate run for it, for each model.
     """
-    made = {table.key for table in tables}
-    pairs = [(o.key, i.key) for o in tables for i in o.upstreams if i.key in made - {o.key}]
-    together = {key for pair in pairs for key in pair}
-    windows: dict[TableKey, Upstream] = {}
-    for i in (i for o in tables for i in o.upstreams if i.key != o.key or o.key not in together):
-        known = windows.get(i.key, i)
-        windows[i.key] = Upstream(
-            key=i.key, first=min(known.first, i.first), last=max(known.last, i.last)
+    own = {table.key for table in tables}
+    pairs = [(t.key, u.key) for t in tables for u in t.upstreams if u.key in own - {t.key}]
+    paired = {key for pair in pairs for key in pair}
+    declared: dict[TableKey, Upstream] = {}
+    for u in (u for t in tables for u in t.upstreams if u.key != t.key or t.key not in paired):
+        known = declared.get(u.key, u)
+        declared[u.key] = Upstream(
+            key=u.key, first=min(known.first, u.first), last=max(known.last, u.last)
         )
-    return windows
+    return declared

@@ -1,1 +1,1 @@
-"""When things run by themselves, and who is told when they do not."""
+"""What runs by itself, and the alerts when something fails or is late."""

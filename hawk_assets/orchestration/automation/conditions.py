@@ -1,8 +1,9 @@
-"""When things run by themselves: on new data, and on anything stale.
+"""The automation condition of every table, and the sensor that evaluates it.
 
-The incident this prevents: Dagster's ``eager()`` remembers ticks, and forgets an input that changed
-on the tick after it requested the table; with many models feeding one book, the book then stays
-stale in silence. ``InputsNewer`` asks the event log instead (see ``staleness``).
+It prevents this incident: Dagster's ``eager()`` compares ticks and forgets an upstream that
+changed on the tick after it requested the asset. With many models upstream of one book, the book
+then stays stale and nobody notices. ``UpstreamNewer`` asks the event log instead, see
+``staleness``.
 """
 
 from graphlib import TopologicalSorter
@@ -10,82 +11,83 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 import numpy as np
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
-from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
-from dagster._record import record
 
 from hawk_assets.core.types import TableKey
-from hawk_assets.orchestration.automation.staleness import read_progress, to_request
+from hawk_assets.orchestration.automation.staleness import months_to_request, read_progress
 from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.instance.internals import (
+    AssetGraphView,
+    AutomationContext,
+    AutomationResult,
+    conditions_of,
+    record,
+    true_for,
+)
 
 
 @record
-class InputsNewer(dg.AutomationCondition[dg.AssetKey]):
-    """True for the months that are stale, lack nothing and wait for nothing: ``to_request``."""
+class UpstreamNewer(dg.AutomationCondition[dg.AssetKey]):
+    """True for the stale months that can be materialised now, see ``months_to_request``."""
 
     table: Table
 
     @property
     def description(self) -> str:
-        return "an input was materialised after the run that last set out to make this was planned"
+        return "an upstream was materialised after the last run of this table was planned"
 
     @property
     def name(self) -> str:
-        return "inputs_newer"
+        return "upstream_newer"
 
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
-        assert context.partitions_def is not None
-        subset = context.asset_graph_view.get_subset_from_partition_keys(
-            context.key, context.partitions_def, _requests(context)[self.table.key]
-        )
-        return AutomationResult(context, subset.compute_intersection(context.candidate_subset))
+        return true_for(context, _months_to_request(context)[self.table.key])
 
 
 _TICKS: "WeakKeyDictionary[AssetGraphView, dict[TableKey, set[str]]]" = WeakKeyDictionary()
 
 
-def _requests(context: AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
-    """What this tick asks for, found once for all its conditions; a view lives for one tick."""
+def _months_to_request(context: AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
+    """The months to request on this tick, computed once for all conditions.
+
+    Dagster makes one graph view per tick, so that the view identifies the tick.
+    """
     view = context.asset_graph_view
     if view not in _TICKS:
         assert context.partitions_def is not None
         months = np.asarray(context.partitions_def.get_partition_keys(view.effective_dt))
-        tables = _tables(view.asset_graph)
-        keys = {key for o in tables for key in (o.key, *(i.key for i in o.upstreams))}
+        tables = _tables_with_upstreams(view)
+        keys = {key for t in tables for key in (t.key, *(u.key for u in t.upstreams))}
         history, running = read_progress(view.instance, keys, list(months))
-        requests = to_request(tables, history, running)
+        requests = months_to_request(tables, history, running)
         _TICKS[view] = {key: set(months[flags].tolist()) for key, flags in requests.items()}
     return _TICKS[view]
 
 
-def _tables(graph: BaseAssetGraph[BaseAssetNode]) -> list[Table]:
-    """The tables of which this code location knows the inputs, each after these.
+def _tables_with_upstreams(view: AssetGraphView) -> list[Table]:
+    """The tables whose upstreams this code location knows, each after the tables it reads.
 
-    Tables of other services are among them: they carry their condition as external assets, which
-    this location does not run, but waits for.
+    Tables of other services are among them. As external assets they carry their condition too:
+    this location does not run them, but waits for them.
     """
     found = {
-        condition.table.key: condition.table
-        for key in graph.get_all_asset_keys()
-        if (root := graph.get(key).automation_condition)
-        for condition in root.children
-        if isinstance(condition, InputsNewer)
+        part.table.key: part.table
+        for condition in conditions_of(view)
+        for part in condition.children
+        if isinstance(part, UpstreamNewer)
     }
-    reads = {key: {i.key for i in o.upstreams} - {key} for key, o in found.items()}
+    reads = {key: {u.key for u in table.upstreams} - {key} for key, table in found.items()}
     return [found[key] for key in TopologicalSorter(reads).static_order() if key in found]
 
 
 def refresh_when_stale(table: Table) -> dg.AutomationCondition[dg.AssetKey]:
     """The condition on every table but the raw data.
 
-    A failed model asks for nothing downstream of itself, and for nothing again until its own inputs
-    change; its neighbours go on. Where the stage itself decides what to do without a model, its
-    table is not waited for.
+    A failed model requests nothing downstream of itself, and is not requested again until its own
+    upstreams change; the other models go on. A stage that can do without a model does not wait for
+    it.
     """
-    return (InputsNewer(table=table) & ~dg.AutomationCondition.in_progress()).with_label(
-        "an input is newer"
+    return (UpstreamNewer(table=table) & ~dg.AutomationCondition.in_progress()).with_label(
+        "an upstream is newer"
     )
 
 
@@ -97,5 +99,5 @@ def build_automation(service: str, seconds: int) -> dg.AutomationConditionSensor
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=seconds,
         use_user_code_server=True,
-        description=f"Runs every month of {service} of which an input is newer.",
+        description=f"Materialises every month of {service} that has a newer upstream.",
     )

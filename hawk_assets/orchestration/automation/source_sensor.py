@@ -1,4 +1,4 @@
-"""What the source has that market_data has not: new sessions, restated months."""
+"""The sensor that polls the source for new sessions and restated months."""
 
 from collections.abc import Mapping
 
@@ -6,19 +6,21 @@ import dagster as dg
 import pandas as pd
 
 from hawk_assets.core.sessions import key_of
+from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import History, read_history, read_progress
-from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA, TableKey
+from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
+from hawk_assets.orchestration.instance.internals import range_tags
+from hawk_assets.orchestration.metadata import SOURCE_VERSION
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.sources.base import MarketDataSource
 
-SOURCE_VERSION = "source_version"
 WATCHED_MONTHS = 13
 
 
 def watched_months(partitions: dg.MonthlyPartitionsDefinition) -> pd.DatetimeIndex:
-    """The latest months, so that a poll does not grow with the history.
+    """The latest months: a poll takes no longer as the history grows.
 
-    An older restatement is refreshed with ``hawk backfill --from``.
+    An older restatement needs ``hawk backfill --from``.
     """
     return months_of(list(partitions.get_partition_keys())[-WATCHED_MONTHS:])
 
@@ -26,55 +28,57 @@ def watched_months(partitions: dg.MonthlyPartitionsDefinition) -> pd.DatetimeInd
 def changed_months(
     offered: Mapping[pd.Timestamp, str], instance: dg.DagsterInstance
 ) -> Mapping[pd.Timestamp, str]:
-    """Months of which the source holds something else than the raw tables do.
+    """Months for which the source has other data than the raw tables.
 
-    A month of which the source holds nothing any more is no news: what is stored stays. Nor is one
-    of which a run has stored one table and failed on the other: it would fail as it did.
+    A month that the source no longer has does not count: its stored rows stay. Nor does a month of
+    which one run stored one raw table and failed on the other: it would fail again.
 
-    :param offered: the source's version of each month that it holds
-    :return: ascending; for each month what tells this news from all other: the version offered and
-        the materialisations it is to replace. Empty when nothing has changed.
+    :param offered: the source's version of each month that it has
+    :return: ascending; per month a text that identifies the change: the version offered, and the
+        materialisations that it replaces. Empty when nothing has changed.
     """
     months = sorted(offered)
     history = read_history(instance, RAW_DATA, [key_of(month) for month in months])
-    stored = {key: _versions(instance, key, its) for key, its in history.items()}
+    stored = {key: _stored_versions(instance, key, its) for key, its in history.items()}
     changed = {}
     for at, month in enumerate(months):
-        made = {key: int(its.made[at]) for key, its in history.items()}
-        old = [key for key in RAW_DATA if stored[key].get(made[key]) != offered[month]]
-        done_by = {history[key].made_by[at] for key in RAW_DATA if key not in old}
+        latest = {key: int(its.materialised[at]) for key, its in history.items()}
+        old = [key for key in RAW_DATA if stored[key].get(latest[key]) != offered[month]]
+        done_by = {history[key].materialised_by[at] for key in RAW_DATA if key not in old}
         given_up = [
             k for k in old if history[k].failed[at] and history[k].planned_by[at] in done_by
         ]
         if old != given_up:
-            names = " and ".join(f"{key[-1]} {made[key]}" for key in old)
+            names = " and ".join(f"{key[-1]} {latest[key]}" for key in old)
             changed[month] = f"{offered[month]} for {names}"
     return changed
 
 
-def _versions(instance: dg.DagsterInstance, key: TableKey, history: History) -> dict[int, str]:
-    """The source's version of which each month was last made, by storage id."""
-    ids = [int(made) for made in history.made if made]
+def _stored_versions(
+    instance: dg.DagsterInstance, key: TableKey, history: History
+) -> dict[int, str]:
+    """The source's version behind the latest materialisation of each month, by storage id."""
+    ids = [int(storage_id) for storage_id in history.materialised if storage_id]
     if not ids:
         return {}
     records = instance.event_log_storage.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey(key), storage_ids=ids), limit=len(ids)
     ).records
     found = {r.storage_id: r.asset_materialization for r in records}
-    versions = {at: made.metadata.get(SOURCE_VERSION) for at, made in found.items() if made}
+    versions = {at: event.metadata.get(SOURCE_VERSION) for at, event in found.items() if event}
     return {at: str(version.value) for at, version in versions.items() if version}
 
 
 def build_source_sensor(
     partitions: dg.MonthlyPartitionsDefinition, seconds: int
 ) -> dg.SensorDefinition:
-    """Requests the raw data from the first changed month to the open one, in one run, once.
+    """The sensor that requests the raw data from the first changed month to the open one.
 
-    It has no memory of its own: what was seen before is on the materialisations. The run key is
-    the news, so that the same news seen twice is one run; a correction of a correction is another,
-    even one that brings back what was there before. While raw data are being fetched it does not
-    look: what came in meanwhile is in what they find, or is news afterwards. A source that cannot
-    be read fails the tick, with its error, and the next tick asks again.
+    It keeps no state: the versions last stored are on the materialisations. The run key identifies
+    the change, so that a change seen twice is one run. A correction of a correction is another run,
+    even one that restores the earlier data. While a run fetches raw data, the sensor does not poll:
+    that run finds what arrives meanwhile, or the next poll does. A source that cannot be read fails
+    the tick with its error, and the next tick tries again.
     """
 
     assets = [dg.AssetKey(key) for key in RAW_DATA]
@@ -90,7 +94,7 @@ def build_source_sensor(
         context: dg.SensorEvaluationContext, source: dg.ResourceParam[MarketDataSource]
     ) -> dg.RunRequest | dg.SkipReason:
         if not context.instance.get_latest_materialization_event(dg.AssetKey(MARKET_DATA)):
-            return dg.SkipReason("the history is not there yet; run: hawk backfill")
+            return dg.SkipReason("there is no history yet; run: hawk backfill")
         months = watched_months(partitions)
         _, running = read_progress(context.instance, RAW_DATA, [key_of(m) for m in months])
         if any(flags.any() for flags in running.values()):
@@ -101,15 +105,13 @@ def build_source_sensor(
             return dg.SkipReason(
                 f"nothing new since {latest:%Y-%m-%d}"
                 if latest
-                else f"the source holds no bars since {months[0]:%Y-%m-%d}"
+                else f"the source has no bars since {months[0]:%Y-%m-%d}"
             )
+        last = list(partitions.get_partition_keys())[-1]
         return dg.RunRequest(
-            run_key=", ".join(f"{key_of(month)}: {news}" for month, news in changed.items()),
+            run_key=", ".join(f"{key_of(month)}: {text}" for month, text in changed.items()),
             asset_selection=assets,
-            tags={
-                "dagster/asset_partition_range_start": key_of(min(changed)),
-                "dagster/asset_partition_range_end": list(partitions.get_partition_keys())[-1],
-            },
+            tags=range_tags(key_of(min(changed)), last),
         )
 
     return new_market_data

@@ -1,10 +1,11 @@
-"""When a month of a table is stale: an input was made after it was last set out to be made.
+"""Which months of a table are stale, and which months to materialise because of that.
 
-Facts, not ticks. A month is stale when some input month was materialised after the run that last
-set out to produce it was planned, unless that same run made the input. Everything is read from the
-event log, so that a restart, a lost tick or a failure in between forgets nothing; a failed attempt
-counts as an attempt, so that nothing is tried twice on the same inputs. The same functions answer
-``hawk status``, drive ``hawk refresh`` and are the automation condition of every service.
+A month is stale when one of its upstream months was materialised after the last run that was to
+materialise the month was planned, unless that same run materialised the upstream month. All of
+this is read from the event log: a restart, a lost tick or a failure in between loses nothing. A
+failed attempt counts as an attempt, so that nothing is tried twice on the same upstreams.
+
+``hawk status``, ``hawk refresh`` and the automation condition of every service use these functions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,242 +16,223 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 from numpy.typing import NDArray
-from sqlalchemy import func, select
 
-from hawk_assets.core.types import TableKey
+from hawk_assets.core.types import Flags, Ids, TableKey
 from hawk_assets.orchestration.catalog import Table, Upstream
-
-MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
-PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
-Flags = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
+from hawk_assets.orchestration.instance.internals import (
+    MATERIALISED,
+    PLANNED,
+    fetch_latest_events,
+    fetch_unfinished_runs,
+)
 
 
 @dataclass(frozen=True)
 class History:
     """The latest events of one table, one entry per month; 0 where there is none.
 
-    :param made: storage id of the latest materialisation
-    :param made_by: its run, as a number that is equal for equal runs
-    :param planned: storage id of the latest plan to materialise. A materialisation that no run
-        made counts as its own plan. One that a run made after another run had been planned and
-        done counts as planned before everything: which inputs it saw is not known.
-    :param planned_by: the run planned
+    :param materialised: storage id of the latest materialisation
+    :param materialised_by: its run, as a number that is equal for equal runs
+    :param planned: storage id of the latest plan to materialise. A materialisation reported without
+        a run counts as its own plan. One by another run than the last one planned counts as planned
+        before everything else, since nobody knows which upstreams it read.
+    :param planned_by: the run of that plan
     """
 
-    made: Numbers
-    made_by: Numbers
-    planned: Numbers
-    planned_by: Numbers
+    materialised: Ids
+    materialised_by: Ids
+    planned: Ids
+    planned_by: Ids
 
     @property
     def failed(self) -> Flags:
-        """Months whose latest attempt has made nothing, or nothing yet."""
-        return self.planned > self.made
+        """Months that the latest attempt has not materialised: it failed, or still runs."""
+        return self.planned > self.materialised
 
     def in_progress(self, runs: Iterable[str]) -> Flags:
-        """Of these, the months that one of ``runs`` (run ids) has yet to make."""
-        return self.failed & np.isin(self.planned_by, [_number(run) for run in runs])
+        """Of these, the months that one of ``runs`` (run ids) is still to materialise."""
+        return self.failed & np.isin(self.planned_by, [_run_number(run) for run in runs])
 
 
 def read_history(
     instance: dg.DagsterInstance, keys: Iterable[TableKey], months: Sequence[str]
 ) -> dict[TableKey, History]:
     """The latest events of ``keys`` in ``months`` (partition keys), in one query."""
-    rows = {dg.AssetKey(key).to_string(): key for key in keys}
+    keys = list(keys)
     columns = {month: i for i, month in enumerate(months)}
     found = {
-        (name, kind): np.zeros((2, len(months)), np.int64)
-        for name in rows
-        for kind in (MADE, PLANNED)
+        (key, kind): np.zeros((2, len(months)), np.int64)
+        for key in keys
+        for kind in (MATERIALISED, PLANNED)
     }
-    storage: Any = instance.event_log_storage
-    assets = [dg.AssetKey(key) for key in rows.values()]
-    latest = (
-        select(
-            Events.c.asset_key,
-            Events.c.dagster_event_type,
-            Events.c.partition,
-            func.max(Events.c.id).label("id"),
-        )
-        .where(
-            Events.c.asset_key.in_(rows),
-            Events.c.dagster_event_type.in_([MADE, PLANNED]),
-            Events.c.partition.is_not(None),
-        )
-        .group_by(Events.c.asset_key, Events.c.dagster_event_type, Events.c.partition)
-    )
-    # What was wiped has not happened.
-    details = storage._get_assets_details(assets)
-    latest = storage._add_assets_wipe_filter_to_query(latest, details, assets).subquery()
-    query = select(latest, Events.c.run_id).join(Events, Events.c.id == latest.c.id)
-    with storage.index_connection() as conn:
-        for name, kind, month, storage_id, run in conn.execute(query):
-            if month in columns:
-                found[name, kind][:, columns[month]] = storage_id, _number(run)
-    return {key: _history(*found[name, MADE], *found[name, PLANNED]) for name, key in rows.items()}
+    for key, kind, month, storage_id, run in fetch_latest_events(instance, keys):
+        if month in columns:
+            found[key, kind][:, columns[month]] = storage_id, _run_number(run)
+    return {key: _history(*found[key, MATERIALISED], *found[key, PLANNED]) for key in keys}
 
 
 def read_progress(
     instance: dg.DagsterInstance, keys: Iterable[TableKey], months: Sequence[str]
 ) -> tuple[dict[TableKey, History], dict[TableKey, Flags]]:
-    """``read_history``, and of each table the months that a run in progress has yet to make."""
-    # Runs first: what one of them makes in between counts as made, not as failed.
-    runs = instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    """``read_history``, and per table the months that an unfinished run is still to materialise."""
+    # Runs first: a month that one of them materialises in between then counts as materialised.
+    runs = fetch_unfinished_runs(instance)
     history = read_history(instance, keys, months)
     return history, {key: its.in_progress(runs) for key, its in history.items()}
 
 
-def _history(made: Numbers, made_by: Numbers, planned: Numbers, planned_by: Numbers) -> History:
-    other = (made > planned) & (made_by != planned_by)
-    own_plan = np.where(made_by == _number(""), made, 0)
+def _history(materialised: Ids, materialised_by: Ids, planned: Ids, planned_by: Ids) -> History:
+    by_another_run = (materialised > planned) & (materialised_by != planned_by)
+    own_plan = np.where(materialised_by == _run_number(""), materialised, 0)
     return History(
-        made,
-        made_by,
-        np.where(other, own_plan, planned),
-        np.where(other, 0, planned_by),
+        materialised,
+        materialised_by,
+        np.where(by_another_run, own_plan, planned),
+        np.where(by_another_run, 0, planned_by),
     )
 
 
 @cache
-def _number(run_id: str) -> int:
+def _run_number(run_id: str) -> int:
     return int.from_bytes(blake2b(run_id.encode(), digest_size=7).digest())
 
 
-def newer_inputs(table: Table, history: Mapping[TableKey, History]) -> dict[TableKey, Flags]:
-    """The months of ``table`` that are stale, per input that makes them so."""
+def newer_upstreams(table: Table, history: Mapping[TableKey, History]) -> dict[TableKey, Flags]:
+    """The stale months of ``table``, per upstream that makes them stale."""
     own = history[table.key]
     found = {
-        source.key: _newer(source, history[source.key], own.planned, own.planned_by)
-        for source in table.upstreams
+        upstream.key: _has_newer(upstream, history[upstream.key], own.planned, own.planned_by)
+        for upstream in table.upstreams
     }
-    return {key: newer for key, newer in found.items() if newer.any()}
+    return {key: months for key, months in found.items() if months.any()}
 
 
 def stale_months(table: Table, history: Mapping[TableKey, History]) -> Flags:
-    """The months of ``table`` with a newer input, shape ``(n_months,)``.
+    """The months of ``table`` that have a newer upstream, shape ``(n_months,)``.
 
-    A range fails as a whole, whichever of its months is to blame. So a failed attempt is stale as
-    a whole as soon as one of its months is.
+    A range fails as a whole, whichever of its months caused the failure. So all months of a failed
+    attempt are stale as soon as one of them is.
     """
     own = history[table.key]
-    stale = np.zeros(len(own.made), bool)
-    for newer in newer_inputs(table, history).values():
-        stale |= newer
+    stale = np.zeros(len(own.planned), bool)
+    for months in newer_upstreams(table, history).values():
+        stale |= months
     return stale | (own.failed & np.isin(own.planned_by, own.planned_by[own.failed & stale]))
 
 
-def _newer(source: Upstream, its: History, since: Numbers, by: Numbers) -> Flags:
-    """Months that read a month of ``source`` made after ``since`` by another run than ``by``."""
+def _has_newer(upstream: Upstream, its: History, since: Ids, by: Ids) -> Flags:
+    """Months with an upstream month materialised after ``since``, by another run than ``by``."""
     newer = np.zeros(len(since), bool)
-    for offset in range(source.first, source.last + 1):
-        newer |= (_shifted(its.made, offset) > since) & (_shifted(its.made_by, offset) != by)
+    for offset in range(upstream.first, upstream.last + 1):
+        newer |= (_shift(its.materialised, offset) > since) & (
+            _shift(its.materialised_by, offset) != by
+        )
     return newer
 
 
-def to_make(
+def months_to_materialise(
     tables: Iterable[Table], history: Mapping[TableKey, History], seeds: Mapping[TableKey, Flags]
 ) -> dict[TableKey, Flags]:
-    """What making everything stale comes to: stale months, and those that hang on them.
+    """All months to materialise so that nothing is stale: stale months and everything downstream.
 
-    A table that reads its own month before is made to the end, and from the first month that is
-    missing. A month is left out while something it needs is missing or out of date and will not be
-    made: the tables of a model that has failed wait for it.
+    A table that reads its own previous month is recomputed to the end, and starts at its first
+    missing month. A month is skipped while something it needs is missing or outdated and will not
+    be materialised: everything downstream of a failed model waits for it.
 
-    :param tables: tables to consider, each after its inputs; any other input is up to date
-    :param history: of them and of their inputs
-    :param seeds: months that are to be made for another reason, such as news from the source
+    :param tables: the tables to consider, each after its upstreams; all others are up to date
+    :param history: of these tables and their upstreams
+    :param seeds: months to materialise for another reason, such as changed months of the source
     :return: months per table
     """
-    make: dict[TableKey, Flags] = {key: months.copy() for key, months in seeds.items()}
+    chosen: dict[TableKey, Flags] = {key: months.copy() for key, months in seeds.items()}
     usable: dict[TableKey, Flags] = {}
     for table in tables:
         past = history[table.key]
-        nothing = np.zeros(len(past.made), bool)
-        own = stale_months(table, history) | make.get(table.key, nothing)
-        ready = ~nothing
-        for source in (i for i in table.upstreams if i.key != table.key):
-            coming = make.get(source.key, nothing)
-            there = usable.get(source.key, coming | (history[source.key].made > 0))
-            own = own | _reading(source, coming)
-            if not source.optional:
-                ready &= ~_reading(source, ~there)
-        if _is_chained(table):
-            later = np.logical_or.accumulate(own[::-1])[::-1]
-            own = own | (later & (past.planned == 0))
-        own = _onwards(table, own)
-        ready &= own | ((past.made > 0) & ~_outdated(table, history))
-        ready = ~_onwards(table, ~ready)
-        make[table.key], usable[table.key] = own & ready, ready
-    return make
+        none = np.zeros(len(past.planned), bool)
+        wanted = stale_months(table, history) | chosen.get(table.key, none)
+        ready = ~none
+        for upstream in (u for u in table.upstreams if u.key != table.key):
+            coming = chosen.get(upstream.key, none)
+            present = usable.get(upstream.key, coming | (history[upstream.key].materialised > 0))
+            wanted = wanted | _months_reading(upstream, coming)
+            if not upstream.optional:
+                ready &= ~_months_reading(upstream, ~present)
+        if _reads_itself(table):
+            before_wanted = np.logical_or.accumulate(wanted[::-1])[::-1]
+            wanted = wanted | (before_wanted & (past.planned == 0))
+        wanted = _and_dependent_months(table, wanted)
+        ready &= wanted | ((past.materialised > 0) & ~_failed_and_outdated(table, history))
+        ready = ~_and_dependent_months(table, ~ready)
+        chosen[table.key], usable[table.key] = wanted & ready, ready
+    return chosen
 
 
-def _outdated(table: Table, history: Mapping[TableKey, History]) -> Flags:
-    """Months whose latest attempt failed, and that have a newer input than when last made."""
+def _failed_and_outdated(table: Table, history: Mapping[TableKey, History]) -> Flags:
+    """Months whose latest attempt failed and whose stored rows are older than an upstream."""
     own = history[table.key]
-    newer = np.zeros(len(own.made), bool)
-    for source in table.upstreams:
-        newer |= _newer(source, history[source.key], own.made, own.made_by)
+    newer = np.zeros(len(own.planned), bool)
+    for upstream in table.upstreams:
+        newer |= _has_newer(upstream, history[upstream.key], own.materialised, own.materialised_by)
     return own.failed & newer
 
 
-def to_request(
-    tables: Sequence[Table], history: Mapping[TableKey, History], running: Mapping[TableKey, Flags]
+def months_to_request(
+    tables: Sequence[Table],
+    history: Mapping[TableKey, History],
+    running: Mapping[TableKey, Flags],
 ) -> dict[TableKey, Flags]:
-    """Of all that is to be made, the months that wait for nothing.
+    """Of all months to materialise, those that need not wait.
 
-    A month waits while something it reads, near or far, is being made or is to be made: new prices
-    ask for no book before the signals on them are there. A table of the same stage is no reason to
-    wait where the same months are asked of it, since one run makes both.
+    A month waits while anything upstream of it, near or far, is running or is to be materialised:
+    new prices request no book before the signals on them exist. It does not wait for a table of its
+    own stage that is requested for the same months, since one run materialises both.
 
-    :param tables: all tables that are known, each after its inputs
-    :param history: of them and of their inputs
-    :param running: months that are being made
+    :param tables: all tables that are known, each after its upstreams
+    :param history: of these tables and their upstreams
+    :param running: months that a run is materialising
     :return: months per table
     """
-    make = to_make(tables, history, running)
+    chosen = months_to_materialise(tables, history, running)
     stages = {table.key: table.stage for table in tables}
     request: dict[TableKey, Flags] = {}
     for table in tables:
-        wait, unless_together = running[table.key], np.zeros(len(make[table.key]), bool)
-        mates = []
-        for source in (i for i in table.upstreams if i.key != table.key and i.key in make):
-            coming = make[source.key]
-            if stages.get(source.key) == table.stage:
-                mates.append(request[source.key])
-                unless_together |= _reading(source, mates[-1])
-                coming = coming & ~mates[-1]
-            wait = wait | _reading(source, coming)
-        months = make[table.key] & ~_onwards(table, wait)
-        if any((months != mate).any() for mate in mates):
-            months &= ~_onwards(table, unless_together)
+        wait, wait_if_apart = running[table.key], np.zeros(len(chosen[table.key]), bool)
+        same_stage = []
+        for upstream in (u for u in table.upstreams if u.key != table.key and u.key in chosen):
+            coming = chosen[upstream.key]
+            if stages.get(upstream.key) == table.stage:
+                same_stage.append(request[upstream.key])
+                wait_if_apart |= _months_reading(upstream, same_stage[-1])
+                coming = coming & ~same_stage[-1]
+            wait = wait | _months_reading(upstream, coming)
+        months = chosen[table.key] & ~_and_dependent_months(table, wait)
+        if any((months != other).any() for other in same_stage):
+            months &= ~_and_dependent_months(table, wait_if_apart)
         request[table.key] = months
     return request
 
 
-def _is_chained(table: Table) -> bool:
+def _reads_itself(table: Table) -> bool:
     """Whether a month of the table reads the month before it."""
-    return any(source.key == table.key for source in table.upstreams)
+    return any(upstream.key == table.key for upstream in table.upstreams)
 
 
-def _onwards(table: Table, months: Flags) -> Flags:
-    """These months, and where the table is chained, all after the first."""
-    return np.logical_or.accumulate(months) if _is_chained(table) else months
+def _and_dependent_months(table: Table, months: Flags) -> Flags:
+    """These months and, where the table reads itself, every month after the first of them."""
+    return np.logical_or.accumulate(months) if _reads_itself(table) else months
 
 
-def _reading(source: Upstream, months: Flags) -> Flags:
-    """The months that read one of ``months`` of ``source``."""
+def _months_reading(upstream: Upstream, months: Flags) -> Flags:
+    """The months that read one of ``months`` of the upstream."""
     found = np.zeros(len(months), bool)
-    for offset in range(source.first, source.last + 1):
-        found |= _shifted(months, offset)
+    for offset in range(upstream.first, upstream.last + 1):
+        found |= _shift(months, offset)
     return found
 
 
-def _shifted(values: NDArray[Any], offset: int) -> NDArray[Any]:
-    """``values[i + offset]`` at i; 0 where that is no month."""
+def _shift(values: NDArray[Any], offset: int) -> NDArray[Any]:
+    """``values[i + offset]`` at i; 0 where that is outside the array."""
     out = np.zeros_like(values)
     if offset < 0:
         out[-offset:] = values[:offset]

@@ -130,6 +130,6 @@ def test_a_table_of_somebody_else_is_refused_by_name(runs: Runs) -> None:
     def daily() -> pd.DataFrame:
         return book(months("2020-01", "2020-01"))
 
-    with pytest.raises(StorageError, match=r"reports/daily is no table of this pipeline"):
+    with pytest.raises(StorageError, match=r"reports/daily is not a table of this pipeline"):
         runs.run([daily], "2020-01", "2020-01", "*")
     assert not list(Path(runs.tables.root).iterdir())

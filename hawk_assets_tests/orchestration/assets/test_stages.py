@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.runs import run_stage
+from hawk_assets.commands.selection import select_tables
 from hawk_assets.orchestration.assets.market_data import restated_rows
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
@@ -83,7 +84,7 @@ def test_a_month_without_sessions_is_empty_and_the_account_goes_on(tmp_path: Pat
     with open_desk(tmp_path / "by_month", prices, "2015-07") as desk:
         tables = list(desk.pipeline.catalog.values())
         for month in desk.pipeline.months:
-            run = runner.run_stage(desk.pipeline, desk.instance, tables, month, month)
+            run = run_stage(desk.pipeline, desk.instance, tables, month, month)
             assert run.failed == {}
         assert_same(desk.tables(), whole)
     assert whole[COMBINED_PERFORMANCE]["date"].nunique() == prices["date"].nunique()
@@ -117,8 +118,8 @@ def test_a_month_before_any_record_is_no_unsolved_one(tmp_path: Path) -> None:
     with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
         assert desk.backfill(None, None, "market_data", "model_states", "insights") == {}
         assert desk.backfill(None, None, "performance") == {}
-        (weights,) = runner.select(desk.pipeline.catalog, ["weights"])
-        run = runner.run_stage(desk.pipeline, desk.instance, [weights], "2015-01-01", "2015-06-01")
+        (weights,) = select_tables(desk.pipeline.catalog, ["weights"])
+        run = run_stage(desk.pipeline, desk.instance, [weights], "2015-01-01", "2015-06-01")
         fallbacks = desk.tables()[WEIGHTS]["fallback"]
     assert set(fallbacks) == {"equal_weight", "min_variance"}
     assert run.warnings == []

@@ -28,8 +28,9 @@ from hawk_assets.insights.sizing import DEFAULT_SIZING
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.assets.stage import build_stage
 from hawk_assets.orchestration.automation.conditions import build_automation
-from hawk_assets.orchestration.automation.staleness import MADE, PLANNED, History, to_request
+from hawk_assets.orchestration.automation.staleness import History, months_to_request
 from hawk_assets.orchestration.catalog import RAW_DATA, Table, build_catalog
+from hawk_assets.orchestration.instance.internals import MATERIALISED, PLANNED
 from hawk_assets.simulation.settings import SimulationSettings
 
 A, B = "ema_cross_2_9", "ema_cross_3_9"
@@ -87,7 +88,7 @@ def latest(events: Sequence[tuple[int, str, str]]) -> tuple[int, str, int, str]:
     :param events: id, kind and run of each event of the month, in order; a run without a name is
         somebody's report that the month has been made
     """
-    made, _, made_by = next((e for e in reversed(events) if e[1] == MADE), (0, "", "never"))
+    made, _, made_by = next((e for e in reversed(events) if e[1] == MATERIALISED), (0, "", "never"))
     planned, _, planned_by = next((e for e in reversed(events) if e[1] == PLANNED), (0, "", ""))
     if made > planned and made_by == "":
         return made, made_by, made, "never"
@@ -179,7 +180,7 @@ class Ledger:
                 self.failed_on.pop(month, None)
             else:
                 self.failed_on[month] = {r: n for r, n in read.items() if r not in run.planned}
-        self.record(run.run_id, MADE, run.made)
+        self.record(run.run_id, MATERIALISED, run.made)
         self.finish(run.run_id, len(run.made) == len(run.planned))
 
     def crash(self, run: Run) -> None:
@@ -261,7 +262,9 @@ class Ledger:
                 np.array([NUMBERS[run] for run in planned_by]),
             )
             running[key] = history[key].failed & np.isin(planned_by, list(self._active))
-        asked = to_request([o for o in self.catalog.values() if o.upstreams], history, running)
+        asked = months_to_request(
+            [o for o in self.catalog.values() if o.upstreams], history, running
+        )
         return {
             key: np.array(self.months)[flags].tolist()
             for key, flags in asked.items()

@@ -11,16 +11,15 @@ from dagster._core.utils import make_new_run_id
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
 from hawk_assets.core.errors import AlertError, DataError
-from hawk_assets.orchestration.automation.alerts import (
+from hawk_assets.orchestration.automation.lateness_alerts import (
     GRACE,
     QUIET_WEEKDAYS,
-    Alert,
     Watch,
-    Webhook,
-    is_over,
-    lateness,
+    find_lateness,
+    is_resolved,
     observe,
 )
+from hawk_assets.orchestration.automation.webhook import Alert, Webhook
 from hawk_assets_tests.doubles.webhook import Listener, listening
 from hawk_assets_tests.orchestration.automation.test_source_sensor import (
     DAGSTER_YAML,
@@ -47,7 +46,7 @@ def listener() -> Iterator[Listener]:
 
 
 def test_an_alert_is_posted_as_text_and_facts(listener: Listener) -> None:
-    Webhook(listener.url).tell(Alert("the book is late", {"kind": "book_late", "of": "2026-11-20"}))
+    Webhook(listener.url).post(Alert("the book is late", {"kind": "book_late", "of": "2026-11-20"}))
     assert listener.told == [{"text": "the book is late", "kind": "book_late", "of": "2026-11-20"}]
 
 
@@ -57,7 +56,7 @@ def test_an_alert_that_is_not_taken_is_an_error_without_the_secret_address(
 ) -> None:
     listener.faults.add(status)
     with pytest.raises(AlertError, match=f"HAWK_WEBHOOK answered {status}") as raised:
-        Webhook(listener.url).tell(Alert("x", {}))
+        Webhook(listener.url).post(Alert("x", {}))
     assert "secret" not in str(raised.value)
 
 
@@ -65,7 +64,7 @@ def test_nobody_behind_the_address_is_an_error_without_the_secret_address() -> N
     with listening() as gone:
         pass
     with pytest.raises(AlertError, match="HAWK_WEBHOOK cannot be reached") as raised:
-        Webhook(gone.url).tell(Alert("x", {}))
+        Webhook(gone.url).post(Alert("x", {}))
     assert "secret" not in str(raised.value)
     assert raised.value.__cause__ is None
 
@@ -76,19 +75,19 @@ def test_what_follows_an_alert_that_is_not_taken_is_left_for_the_next_time(
     alerts = {n: Alert(f"number {n}", {}) for n in range(3)}
     listener.faults.add(200, times=1)
     listener.faults.add(503, times=1)
-    told, what = Webhook(listener.url).tell_all(alerts)
-    assert told == [0]
-    assert what == "told 1 of 3: HAWK_WEBHOOK answered 503 Service Unavailable"
+    delivered, summary = Webhook(listener.url).post_all(alerts)
+    assert delivered == [0]
+    assert summary == "1 of 3 alerts sent: HAWK_WEBHOOK answered 503 Service Unavailable"
     listener.faults.add(503, times=1)
     with pytest.raises(AlertError):
-        Webhook(listener.url).tell_all(alerts)
+        Webhook(listener.url).post_all(alerts)
 
 
 # What is late
 
 
 def kinds(watch: Watch, now: datetime, book: date | None) -> set[str]:
-    return set(lateness(watch, now, None, book, DUE))
+    return set(find_lateness(watch, now, None, book, DUE))
 
 
 def test_the_book_of_a_session_is_late_from_the_time_it_is_due_on_the_day_after() -> None:
@@ -126,8 +125,8 @@ def test_a_source_that_cannot_be_read_for_a_moment_is_no_news() -> None:
     error = DataError("BigQuery: no permission")
     watch = observe(observe(Watch(), at(FRIDAY, 22), FRIDAY), at(MONDAY, 7), error)
     assert watch.session == FRIDAY
-    assert not lateness(watch, at(MONDAY, 7, 59), error, FRIDAY, DUE)
-    told = lateness(observe(watch, at(MONDAY, 8), error), at(MONDAY, 8), error, FRIDAY, DUE)
+    assert not find_lateness(watch, at(MONDAY, 7, 59), error, FRIDAY, DUE)
+    told = find_lateness(observe(watch, at(MONDAY, 8), error), at(MONDAY, 8), error, FRIDAY, DUE)
     assert told["source_unreadable"][0] == "2026-11-23 07:00"
     assert "no permission" in told["source_unreadable"][1]
     well = observe(watch, at(MONDAY, 9), FRIDAY)
@@ -137,13 +136,13 @@ def test_a_source_that_cannot_be_read_for_a_moment_is_no_news() -> None:
 
 def test_what_was_told_is_over_when_it_has_come_right_and_not_before() -> None:
     of, watch = FRIDAY.isoformat(), observe(Watch(), at(FRIDAY, 22), FRIDAY)
-    assert not is_over("book_late", of, watch, None, None)
-    assert not is_over("book_late", of, watch, None, date(2026, 11, 19))
-    assert is_over("book_late", of, watch, None, FRIDAY)
-    assert not is_over("source_quiet", of, watch, None, FRIDAY)
-    assert is_over("source_quiet", of, observe(watch, at(MONDAY, 22), MONDAY), None, FRIDAY)
-    assert not is_over("source_unreadable", "", watch, DataError("x"), FRIDAY)
-    assert is_over("source_unreadable", "", watch, None, FRIDAY)
+    assert not is_resolved("book_late", of, watch, None, None)
+    assert not is_resolved("book_late", of, watch, None, date(2026, 11, 19))
+    assert is_resolved("book_late", of, watch, None, FRIDAY)
+    assert not is_resolved("source_quiet", of, watch, None, FRIDAY)
+    assert is_resolved("source_quiet", of, observe(watch, at(MONDAY, 22), MONDAY), None, FRIDAY)
+    assert not is_resolved("source_unreadable", "", watch, DataError("x"), FRIDAY)
+    assert is_resolved("source_unreadable", "", watch, None, FRIDAY)
 
 
 def test_what_is_remembered_survives_the_cursor() -> None:
@@ -212,7 +211,9 @@ def test_a_failed_run_is_told_once_even_if_nobody_listens_at_first(
     watched: Watched, listener: Listener
 ) -> None:
     daemon = watched.daemon
-    assert daemon.turn(FAILURES).skip_reason == "watching from now on"
+    assert (
+        daemon.turn(FAILURES).skip_reason == "first tick: runs that fail from now on are reported"
+    )
     watched.desk.set_close("2020-03-01", 11.0)
     watched.break_storage()
     listener.faults.add(503)
@@ -306,7 +307,7 @@ def test_a_late_book_is_told_once_and_again_when_it_is_there(
     watched: Watched, listener: Listener
 ) -> None:
     daemon, five_minutes = watched.daemon, 301
-    assert daemon.turn("lateness").skip_reason == "there has never been a book"
+    assert daemon.turn("lateness").skip_reason == "there is no book yet"
     watched.book("2020-04-06")
     for _ in range(12):
         daemon.turn("lateness", five_minutes)
@@ -314,13 +315,14 @@ def test_a_late_book_is_told_once_and_again_when_it_is_there(
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
     assert [told["text"] for told in listener.told] == [
-        "LATE: the book of 2020-04-16 was due by 2020-04-17 06:00 UTC; it stands at 2020-04-06"
+        "LATE: the book of 2020-04-16 was due by 2020-04-17 06:00 UTC; "
+        "the latest book is of 2020-04-06"
     ]
     watched.book("2020-04-16")
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
     assert [told["text"] for told in listener.told[1:]] == [
-        "OK again: the book, late since 2020-04-16"
+        "RESOLVED: the book of 2020-04-16 is there"
     ]
 
 

@@ -14,7 +14,8 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.test_utils import freeze_time
 from dagster._serdes import deserialize_value, serialize_value
 
-from hawk_assets.commands.backfill import backfill, run_stage
+from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.core.types import TableKey
 from hawk_assets.models.ema_cross import EmaCross
 from hawk_assets.orchestration.automation import conditions

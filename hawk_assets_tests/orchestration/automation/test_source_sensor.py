@@ -16,7 +16,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
-from hawk_assets.commands.backfill import run_stage
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.core.errors import DataError
 from hawk_assets.orchestration.automation.source_sensor import (
     WATCHED_MONTHS,
@@ -114,7 +114,7 @@ def test_nothing_is_asked_for_before_the_first_backfill(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         desk = Desk(instance, tmp_path)
         assert len(desk.changed()) == WATCHED_MONTHS
-        assert desk.poll() == dg.SkipReason("the history is not there yet; run: hawk backfill")
+        assert desk.poll() == dg.SkipReason("there is no history yet; run: hawk backfill")
 
 
 def test_a_new_session_is_news_of_the_open_month_alone(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
-from hawk_assets.commands import backfill as runner
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
@@ -56,7 +56,7 @@ class Desk:
     def backfill(self) -> None:
         raw = [self.pipeline.catalog[key] for key in RAW_DATA]
         span = f"{FIRST:%Y-%m-%d}", f"{OPEN:%Y-%m-%d}"
-        assert not runner.run_stage(self.pipeline, self.instance, raw, *span).failed
+        assert not run_stage(self.pipeline, self.instance, raw, *span).failed
 
     def turn(self) -> InstigatorTick:
         self.double.queries.clear()

@@ -10,17 +10,14 @@ import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from hawk_assets.core.schemas import MARKET_DATA_SCHEMA
-from hawk_assets.core.types import TableKey
+from hawk_assets.core.types import Flags, TableKey
 from hawk_assets.orchestration.automation.staleness import (
-    MADE,
-    PLANNED,
-    Flags,
     History,
-    newer_inputs,
+    months_to_materialise,
+    months_to_request,
+    newer_upstreams,
     read_history,
     stale_months,
-    to_make,
-    to_request,
 )
 from hawk_assets.orchestration.catalog import (
     ATTRIBUTION,
@@ -33,6 +30,7 @@ from hawk_assets.orchestration.catalog import (
     model_states,
     performance_timeseries,
 )
+from hawk_assets.orchestration.instance.internals import MATERIALISED, PLANNED
 from hawk_assets_tests.orchestration.automation.ledger import (
     A,
     B,
@@ -85,7 +83,7 @@ def test_history_is_what_the_events_say(instance: dg.DagsterInstance) -> None:
     months = [((key,), month) for key in ("one", "two", "three") for month in MONTHS]
     events: dict[Month, list[tuple[int, str, str]]] = {}
     for storage_id in range(1, 121):
-        month, kind = rng.choice(months), rng.choice([MADE, PLANNED])
+        month, kind = rng.choice(months), rng.choice([MATERIALISED, PLANNED])
         run = rng.choice(["a", "b", "c"] if kind == PLANNED else ["a", "b", "c", ""])
         record(instance, run, kind, [month])
         events.setdefault(month, []).append((storage_id, kind, run))
@@ -95,21 +93,21 @@ def test_history_is_what_the_events_say(instance: dg.DagsterInstance) -> None:
         for i, month in enumerate(MONTHS[1:]):
             made, made_by, planned, planned_by = latest(events.get((key, month), []))
             its = history[key]
-            assert (its.made[i], its.planned[i]) == (made, planned)
-            runs |= {(made_by, its.made_by[i]), (planned_by, its.planned_by[i])}
+            assert (its.materialised[i], its.planned[i]) == (made, planned)
+            runs |= {(made_by, its.materialised_by[i]), (planned_by, its.planned_by[i])}
     assert {name for name, _ in runs} == {"a", "b", "c", "", "never"}
     assert len(runs) == len({run for _, run in runs}) == 5
 
 
 def test_what_was_wiped_has_not_happened(instance: dg.DagsterInstance) -> None:
-    for kind in (PLANNED, MADE):
+    for kind in (PLANNED, MATERIALISED):
         record(instance, "run", kind, [(("one",), MONTHS[0]), (("two",), MONTHS[0])])
     instance.wipe_assets([dg.AssetKey("one")])
     record(instance, "again", PLANNED, [(("one",), MONTHS[1])])
     history = read_history(instance, [("one",), ("two",)], MONTHS)
-    assert not history["one",].made.any()
+    assert not history["one",].materialised.any()
     assert (history["one",].planned > 0).tolist() == [False, True, False, False, False]
-    assert history["two",].made[0] > history["two",].planned[0] > 0
+    assert history["two",].materialised[0] > history["two",].planned[0] > 0
 
 
 def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterInstance) -> None:
@@ -139,8 +137,8 @@ def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterI
     history = read_history(instance, [("good",), ("bad",)], MONTHS)
     assert not instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     good, bad = history["good",], history["bad",]
-    assert (good.made > good.planned).tolist() == asked
-    assert (good.made_by == good.planned_by).all()
+    assert (good.materialised > good.planned).tolist() == asked
+    assert (good.materialised_by == good.planned_by).all()
     assert not good.failed.any()
     assert bad.failed.tolist() == asked
     assert not bad.in_progress([]).any()
@@ -149,7 +147,7 @@ def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterI
 def test_a_month_that_a_run_has_made_is_not_in_progress(instance: dg.DagsterInstance) -> None:
     months = [(("one",), month) for month in MONTHS[:2]]
     record(instance, "run", PLANNED, months)
-    record(instance, "run", MADE, months[:1])
+    record(instance, "run", MATERIALISED, months[:1])
     its = read_history(instance, [("one",)], MONTHS[:3])["one",]
     assert its.in_progress(["other", "run"]).tolist() == [False, True, False]
     assert not its.in_progress(["other"]).any()
@@ -180,7 +178,7 @@ def random_world(seed: int) -> tuple[list[Table], dict[TableKey, History], dict[
         events: list[list[tuple[int, str, str]]] = [[] for _ in MONTHS]
         for i in range(len(MONTHS)):
             for _ in range(rng.choice([0, 1, 2, 2, 3, 3])):
-                kind = rng.choice([MADE, PLANNED])
+                kind = rng.choice([MATERIALISED, PLANNED])
                 events[i].append((rng.randint(1, 60), kind, rng.choice("abcd")))
         rows = [latest(sorted(month)) for month in events]
         numbers = {"never": 0} | {run: ord(run) for run in "abcd"}
@@ -208,13 +206,13 @@ def stale_by_loops(table: Table, history: dict[TableKey, History]) -> list[bool]
     own = history[table.key]
     stale = [
         any(
-            history[source.key].made[j] > own.planned[i]
-            and history[source.key].made_by[j] != own.planned_by[i]
+            history[source.key].materialised[j] > own.planned[i]
+            and history[source.key].materialised_by[j] != own.planned_by[i]
             for source, j in read_by(table, i)
         )
         for i in range(len(MONTHS))
     ]
-    failed = [own.planned[i] > own.made[i] for i in range(len(MONTHS))]
+    failed = [own.planned[i] > own.materialised[i] for i in range(len(MONTHS))]
     blamed = {own.planned_by[i] for i in range(len(MONTHS)) if failed[i] and stale[i]}
     return [stale[i] or bool(failed[i] and own.planned_by[i] in blamed) for i in range(len(MONTHS))]
 
@@ -250,20 +248,24 @@ def make_by_loops(
             there = all(source.optional or usable[source.key][j] for source, j in reads[i])
             if chained and i > 0:
                 there = there and usable[table.key][i - 1]
-            outdated = own.planned[i] > own.made[i] and any(
-                history[source.key].made[j] > own.made[i]
-                and history[source.key].made_by[j] != own.made_by[i]
+            outdated = own.planned[i] > own.materialised[i] and any(
+                history[source.key].materialised[j] > own.materialised[i]
+                and history[source.key].materialised_by[j] != own.materialised_by[i]
                 for source, j in read_by(table, i)
             )
             make[table.key].append(want[i] and there)
-            usable[table.key].append(there and (want[i] or (own.made[i] > 0 and not outdated)))
+            usable[table.key].append(
+                there and (want[i] or (own.materialised[i] > 0 and not outdated))
+            )
     return make
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_to_be_made_is_what_loops_find(seed: int) -> None:
     tables, history, seeds = random_world(seed)
-    made = {key: flags.tolist() for key, flags in to_make(tables, history, seeds).items()}
+    made = {
+        key: flags.tolist() for key, flags in months_to_materialise(tables, history, seeds).items()
+    }
     assert made == make_by_loops(tables, history, seeds)
 
 
@@ -274,7 +276,10 @@ def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
     stages = random.Random(seed).choices("xy", k=len(tables))
     tables = [replace(table, stage=stage) for table, stage in zip(tables, stages, strict=True)]
     of_stage = {table.key: table.stage for table in tables}
-    make, request = to_make(tables, history, running), to_request(tables, history, running)
+    make, request = (
+        months_to_materialise(tables, history, running),
+        months_to_request(tables, history, running),
+    )
     for table in tables:
         key = table.key
         assert not (request[key] & ~make[key]).any()
@@ -294,9 +299,9 @@ def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
 def test_an_input_of_the_same_run_is_not_newer() -> None:
     source, own = of([5], [7], [3], [7]), of([6], [7], [4], [7])
     table = make_table("own", Upstream(key=("source",)))
-    assert newer_inputs(table, {("source",): source, ("own",): own}) == {}
+    assert newer_upstreams(table, {("source",): source, ("own",): own}) == {}
     another = of([5], [8], [3], [8])
-    found = newer_inputs(table, {("source",): another, ("own",): own})
+    found = newer_upstreams(table, {("source",): another, ("own",): own})
     assert found["source",].tolist() == [True]
 
 
@@ -447,9 +452,9 @@ def test_a_failed_run_by_hand_stops_nobody(ledger: Ledger) -> None:
 
 
 def test_a_month_reported_by_hand_is_newer_than_what_was_made_before(ledger: Ledger) -> None:
-    ledger.record("", MADE, [(model_states(B), MONTHS[2])])
+    ledger.record("", MATERIALISED, [(model_states(B), MONTHS[2])])
     assert ledger.tick() == {insights(B): MONTHS[2:]}
-    ledger.record("", MADE, [(insights(B), month) for month in MONTHS[2:]])
+    ledger.record("", MATERIALISED, [(insights(B), month) for month in MONTHS[2:]])
     asked = ledger.tick()
     assert insights(B) not in asked
     assert asked[performance_timeseries(B)] == MONTHS[2:]

@@ -1,0 +1,173 @@
+"""Dagster runs in this process, stage after stage, for ``hawk backfill`` and ``hawk refresh``.
+
+There is one run per stage. Within one run a failed step would skip every later step, also those of
+models that did not fail.
+"""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import dagster as dg
+import numpy as np
+
+from hawk_assets.core.types import Flags, TableKey
+from hawk_assets.orchestration.automation.failure_reason import failure_reason
+from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.catalog import STAGES, Table
+from hawk_assets.orchestration.instance.dagster_home import run_tags
+from hawk_assets.orchestration.instance.internals import range_tags, was_interrupted
+
+SKIPPED = "skipped: upstream failed: "
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one run of a stage did.
+
+    :param materialised: number of months, over all its tables
+    :param failed: per table that failed, why
+    :param warnings: what somebody should look at, such as a restated price
+    """
+
+    stage: str
+    first: str
+    last: str
+    materialised: int
+    seconds: float
+    failed: dict[TableKey, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+Report = Callable[[StageResult | str], None]
+"""Takes the name of a stage when its run starts, and the result when it ends."""
+
+
+def run_stages(
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    to_materialise: Mapping[TableKey, Flags],
+    report: Report,
+) -> dict[TableKey, str]:
+    """Materialise months of tables, stage after stage.
+
+    A table whose upstream failed is skipped; all others go on.
+
+    :param to_materialise: per table, the months
+    :return: the tables that failed or were skipped, and why
+    """
+    failed: dict[TableKey, str] = {}
+    for stage in STAGES:
+        tables = [
+            t for k, t in pipeline.catalog.items() if t.stage == stage and k in to_materialise
+        ]
+        runs = split_into_runs(tables, to_materialise, pipeline.months)
+        for (_, first, last), together in sorted(runs.items()):
+            ready = []
+            for table in together:
+                if lost := _failed_upstream(table, failed):
+                    cause = failed[lost]
+                    known = cause.startswith(SKIPPED)
+                    failed[table.key] = cause if known else SKIPPED + "/".join(lost)
+                else:
+                    ready.append(table)
+            if ready:
+                report(stage)
+                result = run_stage(pipeline, instance, ready, first, last)
+                failed |= result.failed
+                report(result)
+    return failed
+
+
+def run_stage(
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    tables: Sequence[Table],
+    first: str,
+    last: str,
+) -> StageResult:
+    """Materialise tables of one stage for a range of months, in one Dagster run.
+
+    :raises KeyboardInterrupt: the user stopped it
+    """
+    began = perf_counter()
+    result = pipeline.job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(table.key) for table in tables],
+        tags={**range_tags(first, last), **run_tags()},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    failures = [event for event in result.all_events if event.is_failure]
+    if was_interrupted(failures):
+        raise KeyboardInterrupt
+    materialised = [
+        (tuple(event.asset_key.path), event.step_materialization_data.materialization)
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    ]
+    keys = {key for key, _ in materialised}
+    bad = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    errors = {
+        tuple(check.asset_key.path): check.description or "failed"
+        for check in bad
+        if check.severity == dg.AssetCheckSeverity.ERROR
+    }
+    reason = failure_reason(failures)
+    return StageResult(
+        stage=tables[0].stage,
+        first=first,
+        last=last,
+        materialised=len(materialised),
+        seconds=perf_counter() - began,
+        failed={t.key: errors.get(t.key, reason) for t in tables if t.key not in keys},
+        warnings=_restatements([month for _, month in materialised])
+        + [
+            f"{check.asset_key.to_user_string()}: {check.description}"
+            for check in bad
+            if check.severity == dg.AssetCheckSeverity.WARN
+        ],
+    )
+
+
+def _restatements(months: Sequence[dg.AssetMaterialization]) -> list[str]:
+    """One line per month of market data in which the source restated rows."""
+    return [
+        f"restated: {month.metadata['restated_rows'].value} rows of {month.partition}, the first "
+        f"{month.metadata['first_restated'].value}"
+        for month in months
+        if "restated_rows" in month.metadata
+    ]
+
+
+def _failed_upstream(table: Table, failed: Container[TableKey]) -> TableKey | None:
+    """A failed upstream without which the table cannot be computed.
+
+    Every required one counts; of the optional ones, one is enough.
+    """
+    required = [u.key for u in table.upstreams if not u.optional and u.key != table.key]
+    optional = [u.key for u in table.upstreams if u.optional]
+    lost = [key for key in required if key in failed]
+    if optional and all(key in failed for key in optional):
+        lost.append(optional[0])
+    return lost[0] if lost else None
+
+
+def split_into_runs(
+    tables: Sequence[Table], to_materialise: Mapping[TableKey, Flags], months: Sequence[str]
+) -> dict[tuple[int, str, str], list[Table]]:
+    """The tables of a stage that one run materialises, by order, first and last month.
+
+    One run takes one unbroken range of months. A table is in the same run as the table of its stage
+    that it reads; where their months differ, it is in a later one.
+    """
+    runs: dict[tuple[int, str, str], list[Table]] = {}
+    own = {table.key for table in tables}
+    for table in tables:
+        flags = to_materialise[table.key]
+        read = [u.key for u in table.upstreams if u.key in own - {table.key}]
+        later = int(any((to_materialise[key] != flags).any() for key in read))
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+        for begin, end in edges.reshape(-1, 2):
+            runs.setdefault((later, months[begin], months[end - 1]), []).append(table)
+    return runs

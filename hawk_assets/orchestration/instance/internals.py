@@ -1,0 +1,200 @@
+"""What the package needs of Dagster's private modules, as functions with a purpose.
+
+Modules outside ``instance`` never import from ``dagster._*``: they call this one. An upgrade of
+Dagster may move or change any private name; ``test_internals`` lists all of them, with the
+signatures relied on, and fails when one has changed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
+from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
+from dagster._core.execution.context.metadata_logging import (
+    AssetMetadataHandle,
+    OutputMetadataAccumulator,
+)
+from dagster._core.execution.plan.objects import ErrorSource
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+    RETRY_NUMBER_TAG,
+    WILL_RETRY_TAG,
+)
+from dagster._record import record
+from dagster._time import get_current_datetime
+from dagster._utils.tags import get_boolean_tag_value
+from sqlalchemy import func, select
+
+from hawk_assets.core.types import TableKey
+
+__all__ = [
+    "MATERIALISED",
+    "PLANNED",
+    "AssetGraphView",
+    "AutomationContext",
+    "AutomationResult",
+    "attach_metadata",
+    "attempt_number",
+    "conditions_of",
+    "current_time",
+    "fetch_failed_checks",
+    "fetch_latest_events",
+    "fetch_unfinished_runs",
+    "has_retry",
+    "is_retry_possible",
+    "partition_range",
+    "range_tags",
+    "record",
+    "true_for",
+    "was_interrupted",
+]
+
+MATERIALISED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+
+# The event log
+
+
+def fetch_latest_events(
+    instance: dg.DagsterInstance, keys: Iterable[TableKey]
+) -> list[tuple[TableKey, str, str, int, str]]:
+    """The latest materialisation and the latest plan to materialise, per table and partition.
+
+    One query for all tables. Events from before an asset was wiped do not count.
+
+    :return: table, ``MATERIALISED`` or ``PLANNED``, partition key, storage id and run id
+    """
+    names = {dg.AssetKey(key).to_string(): key for key in keys}
+    assets = [dg.AssetKey(key) for key in names.values()]
+    storage: Any = instance.event_log_storage
+    events = SqlEventLogStorageTable.c
+    latest = (
+        select(
+            events.asset_key,
+            events.dagster_event_type,
+            events.partition,
+            func.max(events.id).label("id"),
+        )
+        .where(
+            events.asset_key.in_(names),
+            events.dagster_event_type.in_([MATERIALISED, PLANNED]),
+            events.partition.is_not(None),
+        )
+        .group_by(events.asset_key, events.dagster_event_type, events.partition)
+    )
+    details = storage._get_assets_details(assets)
+    latest = storage._add_assets_wipe_filter_to_query(latest, details, assets).subquery()
+    query = select(latest, events.run_id).join(SqlEventLogStorageTable, events.id == latest.c.id)
+    with storage.index_connection() as conn:
+        return [(names[name], *rest) for name, *rest in conn.execute(query)]
+
+
+def fetch_unfinished_runs(instance: dg.DagsterInstance) -> list[str]:
+    """The ids of the runs that are queued, starting or under way."""
+    return list(instance.get_run_ids(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)))
+
+
+def fetch_failed_checks(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], check: str
+) -> set[dg.AssetKey]:
+    """The assets whose check of this name failed when it was last evaluated."""
+    status = AssetCheckExecutionRecordStatus
+    # The very latest record says that the current run has planned the check: no evaluation.
+    evaluated = {status.SUCCEEDED, status.FAILED}
+    history = instance.event_log_storage.get_asset_check_execution_history
+    latest = {k: history(dg.AssetCheckKey(k, check), limit=1, status=evaluated) for k in keys}
+    return {key for key, found in latest.items() if found and found[0].status == status.FAILED}
+
+
+# Runs
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """The tags of a run over the partitions ``first`` to ``last``."""
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def partition_range(run: dg.DagsterRun) -> tuple[str | None, str | None]:
+    """The first and the last partition of a run; None for a run without partitions."""
+    single = run.tags.get(PARTITION_NAME_TAG)
+    return (
+        run.tags.get(ASSET_PARTITION_RANGE_START_TAG, single),
+        run.tags.get(ASSET_PARTITION_RANGE_END_TAG, single),
+    )
+
+
+def attempt_number(run: dg.DagsterRun) -> int:
+    """1 for a first attempt, 2 for its first retry."""
+    return int(run.tags.get(RETRY_NUMBER_TAG, 0)) + 1
+
+
+def has_retry(run: dg.DagsterRun) -> bool:
+    """Whether Dagster has started a retry of a failed run."""
+    return AUTO_RETRY_RUN_ID_TAG in run.tags
+
+
+def is_retry_possible(run: dg.DagsterRun) -> bool:
+    """Whether Dagster retries a failed run, or has not decided yet."""
+    return bool(get_boolean_tag_value(run.tags.get(WILL_RETRY_TAG), default_value=True))
+
+
+def was_interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Whether the user stopped the run of these events."""
+    return any(
+        event.is_step_failure and event.step_failure_data.error_source == ErrorSource.INTERRUPT
+        for event in events
+    )
+
+
+def current_time() -> datetime:
+    """Now in UTC, by Dagster's clock: tests freeze it."""
+    return get_current_datetime()
+
+
+# Assets
+
+
+def attach_metadata(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    figures: Mapping[str, Mapping[str, float | int | str]],
+) -> None:
+    """Put metadata on the materialisations of an asset, partition by partition.
+
+    ``context.add_asset_metadata`` does this for one partition, and each call copies and checks
+    everything attached so far. That is quadratic in months times models: a third of a backfill's
+    time.
+    """
+    step = context.get_step_execution_context()
+    attached = dict(step._metadata_accumulator.per_output_metadata)
+    for partition, values in figures.items():
+        handle = AssetMetadataHandle(asset_key=key, partition_key=partition)
+        attached[handle] = {**attached.get(handle, {}), **values}
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=attached)
+
+
+def conditions_of(view: AssetGraphView) -> Iterator[dg.AutomationCondition[Any]]:
+    """The automation condition of each asset that has one."""
+    for key in view.asset_graph.get_all_asset_keys():
+        if condition := view.asset_graph.get(key).automation_condition:
+            yield condition
+
+
+def true_for(
+    context: AutomationContext[dg.AssetKey], partitions: set[str]
+) -> AutomationResult[dg.AssetKey]:
+    """The result of a condition that is true for these partitions."""
+    assert context.partitions_def is not None
+    subset = context.asset_graph_view.get_subset_from_partition_keys(
+        context.key, context.partitions_def, partitions
+    )
+    return AutomationResult(context, subset.compute_intersection(context.candidate_subset))

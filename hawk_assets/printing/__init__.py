@@ -1,0 +1,1 @@
+"""What the ``hawk`` command prints: text and tables for people, JSON for programs."""
