@@ -328,7 +328,7 @@ def event_log(market: Market) -> None:
 
 
 def _made(text: str) -> int:
-    return sum(int(n) for n in re.findall(r"(\d+) months made", text))
+    return sum(int(n) for n in re.findall(r"(\d+) months materialised", text))
 
 
 def _quote(text: str) -> None:

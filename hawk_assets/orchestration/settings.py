@@ -128,11 +128,8 @@ def _default_licence() -> str | None:
 
 def _month(env: Mapping[str, str], name: str, default: str) -> pd.Timestamp:
     text = env.get(name) or default
-    try:
-        month = pd.Timestamp(pd.to_datetime(text, format="%Y-%m-%d"))
-    except ValueError:
-        month = pd.NaT
-    if month is pd.NaT or month.day != 1:
+    month = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+    if pd.isna(month) or month.day != 1:
         raise SettingsError(
             f"{name}={text!r} is not the first day of a month; write it like 2006-01-01"
         )
@@ -140,7 +137,7 @@ def _month(env: Mapping[str, str], name: str, default: str) -> pd.Timestamp:
 
 
 def _aggregation(env: Mapping[str, str]) -> AggregationParameters:
-    numbers = {
+    numbers: dict[str, Any] = {
         f.name: type(f.default) for f in fields(AggregationParameters) if f.name != "objective"
     }
     chosen: dict[str, Any] = {}

@@ -52,7 +52,7 @@ def _application_default() -> "Credentials":
     from google.auth.exceptions import DefaultCredentialsError
 
     try:
-        return google.auth.default()[0]  # type: ignore[no-any-return, no-untyped-call]
+        return google.auth.default()[0]
     except DefaultCredentialsError as error:
         if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
             raise SettingsError(

@@ -13,6 +13,7 @@ from hawk_assets.core.errors import StorageError
 from hawk_assets.storage.credentials import find_credentials
 
 if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
     from google.cloud.storage import Bucket, Client
 
 REPLY_SECONDS = 30.0
@@ -33,11 +34,9 @@ def open_client() -> "Client":
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client
 
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
-        credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-    else:
-        credentials = find_credentials()
-    return Client(project=None, credentials=credentials)
+    emulated = os.environ.get("STORAGE_EMULATOR_HOST")
+    anonymous: Credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    return Client(project=None, credentials=anonymous if emulated else find_credentials())
 
 
 class GcsFiles:

@@ -93,7 +93,7 @@ def test_a_backfill_killed_at_any_moment_is_finished_by_the_next_one(
 
 
 def assert_dead_run_blocks_nothing(settings: Settings) -> None:
-    """``hawk`` marks the run of the dead process as failed, and has its months made again."""
+    """``hawk`` marks the run of the dead process as failed, and materialises its months again."""
     pipeline = build_pipeline(settings=settings)
     unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
     with dg.DagsterInstance.get() as instance:
@@ -214,7 +214,7 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
         runs, failed = sound.with_models(Brittle(broken), trend).refresh()
         assert {"/".join(key): why for key, why in failed.items()} == {
             lost[0]: says,
-            **dict.fromkeys(lost[1:], f"left out, because of {lost[0]}"),
+            **dict.fromkeys(lost[1:], f"skipped: upstream failed: {lost[0]}"),
         }
         assert contract(sound, lost[0]) == (False, says)
         made = sound.made(since=last)

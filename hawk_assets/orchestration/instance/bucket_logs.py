@@ -28,14 +28,16 @@ class BucketLogs(GCSComputeLogManager):
         self, bucket: str, prefix: str, inst_data: ConfigurableClassData | None = None
     ) -> None:
         self._bucket_name = bucket
-        self._prefix = self._clean_prefix(prefix)
+        self._prefix = self._clean_prefix(prefix)  # type: ignore[no-untyped-call]
         self._client = open_client()
         self._bucket = self._client.bucket(bucket)
         if not self._bucket.exists():
             raise SettingsError("there is no such bucket")
         self._upload_interval = None
         self._local_manager = LocalComputeLogManager(gettempdir())
-        self._subscription_manager = PollingComputeLogSubscriptionManager(self)
+        self._subscription_manager = PollingComputeLogSubscriptionManager(  # type: ignore[no-untyped-call]
+            self
+        )
         self._show_url_only = False
         self._inst_data = inst_data
-        super(GCSComputeLogManager, self).__init__()
+        super(GCSComputeLogManager, self).__init__()  # type: ignore[no-untyped-call]

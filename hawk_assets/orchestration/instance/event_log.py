@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 from dagster import DagsterEventType, Field, StringSource
 from dagster._core.events import ASSET_EVENTS
@@ -25,10 +25,8 @@ from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
     SqlEventLogStorageTable,
 )
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    SQLITE_BUSY_TIMEOUT_SECONDS,
-    SqliteEventLogStorage,
-)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
@@ -136,7 +134,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
         self._found: set[tuple[str, str]] = set()
         super().__init__(*args, **kwargs)
         # A batch writes to the database of its run within the transaction of the index.
-        self._db_lock = RLock()
+        self._db_lock = cast(Any, RLock())
 
     @classmethod
     def config_type(cls) -> dict[str, Field]:

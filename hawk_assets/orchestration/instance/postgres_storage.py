@@ -55,7 +55,8 @@ class PostgresStorage(CompositeStorage):
                 f"Dagster's instance is in PostgreSQL, and {', '.join(unset)} "
                 f"{'is' if len(unset) == 1 else 'are'} not set; set them"
             )
-        url = get_conn_string(**{part: os.environ[name] for part, name in _SETTINGS.items()})
+        parts: dict[str, Any] = {part: os.environ[name] for part, name in _SETTINGS.items()}
+        url = get_conn_string(**parts)
         return cls(
             PostgresRunStorage(url),
             BatchedPostgresEventLogStorage(url),

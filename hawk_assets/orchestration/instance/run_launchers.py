@@ -40,7 +40,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return None
 
     def _can_be_retried(self, run: dg.DagsterRun) -> bool:
-        server = self._get_grpc_client_for_termination(run.run_id)
+        server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         try:
             if server:
                 server.ping("")

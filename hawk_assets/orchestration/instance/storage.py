@@ -38,7 +38,7 @@ class CompositeStorage(DagsterStorage, ConfigurableClass):
     ) -> None:
         self._runs, self._events, self._schedules = runs, events, schedules
         self._inst_data = inst_data
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
@@ -95,7 +95,7 @@ class HomeArtifacts(LocalArtifactStorage):
         return {}
 
     @classmethod
-    def from_config_value(  # type: ignore[override]
+    def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
         return cls(str(_home()), inst_data)
