@@ -37,7 +37,7 @@ def test_the_limits_of_the_settings_can_be_used():
     AggregationParameters(cap=1.0, min_months=36, window_months=36, hold_sessions=0)
 
 
-def test_an_unknown_objective_is_answered_with_the_menu():
+def test_the_error_for_an_unknown_objective_lists_the_known_ones():
     with pytest.raises(SettingsError) as error:
         AggregationParameters(objective="best")
     assert all(name in str(error.value) for name in OBJECTIVES)
