@@ -32,7 +32,7 @@ test: $(READY) ## the test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-containers: $(READY) ## build the images and refresh through them; root, podman; 10 minutes
-	@HAWK_CONTAINER_TESTS=1 $(BIN)/python -m pytest hawk_assets_tests/deployments/test_containers.py
+	@HAWK_TEST_CONTAINERS=1 $(BIN)/python -m pytest hawk_assets_tests/deployments/test_containers.py
 
 check: $(READY) ## lint, format and types
 	@$(BIN)/ruff check .

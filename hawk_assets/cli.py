@@ -59,9 +59,9 @@ def _opened() -> "Iterator[tuple[Pipeline, dg.DagsterInstance]]":
     """The pipeline of the settings, and its Dagster instance."""
     from hawk_assets.orchestration.build import build_pipeline
     from hawk_assets.orchestration.instance.dagster_home import open_instance
-    from hawk_assets.orchestration.settings import Settings
+    from hawk_assets.orchestration.settings import load_settings
 
-    settings = Settings.from_env()
+    settings = load_settings()
     pipeline = build_pipeline(settings=settings)
     with open_instance(settings.dagster_home) as instance:
         yield pipeline, instance
@@ -224,9 +224,10 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
 @cli.command()
 def migrate() -> None:
     """Create or upgrade Dagster's own tables. On a new database, run this first."""
-    from hawk_assets.orchestration.instance.dagster_home import home_of, open_instance
+    from hawk_assets.orchestration.instance.dagster_home import open_instance
+    from hawk_assets.orchestration.settings import find_dagster_home
 
-    with open_instance(home_of(os.environ)) as instance:
+    with open_instance(find_dagster_home()) as instance:
         instance.upgrade(err.print)
     out.print("Dagster's tables are up to date")
 
@@ -236,9 +237,9 @@ def migrate() -> None:
 def dev(arguments: tuple[str, ...]) -> None:
     """Start the Dagster UI and daemon; further ARGUMENTS go to ``dagster dev``."""
     from hawk_assets.orchestration.instance.dagster_home import WORKSPACE, prepare_home
-    from hawk_assets.orchestration.settings import Settings, batch_events
+    from hawk_assets.orchestration.settings import batch_events, load_settings
 
-    prepare_home(Settings.from_env().dagster_home)
+    prepare_home(load_settings().dagster_home)
     batch_events()
     os.environ.setdefault("PYTHONWARNINGS", "ignore::dagster.SupersessionWarning")
     program = str(Path(sys.executable).with_name("dagster"))

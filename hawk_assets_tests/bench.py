@@ -46,7 +46,7 @@ from hawk_assets.orchestration.catalog import (
 )
 from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS
 from hawk_assets.orchestration.partitions import monthly, months_of
-from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.settings import Settings, load_settings
 from hawk_assets.simulation.metrics import build_metrics
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.simulation.performance import simulate
@@ -135,7 +135,7 @@ class Market:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        market = Market.of(Settings.from_env(), Path(folder))
+        market = Market.of(load_settings(), Path(folder))
         tickers, first = market.prices["ticker"].nunique(), market.prices["date"].min()
         say(f"\n{tickers} tickers, {first:%Y-%m-%d} to {market.last:%Y-%m-%d}")
         # While this process is small: Linux counts its memory in with that of what it starts.

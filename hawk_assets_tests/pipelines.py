@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.commands.backfill import backfill
 from hawk_assets.commands.refresh import refresh
 from hawk_assets.commands.runs import StageResult
@@ -36,7 +35,7 @@ from hawk_assets_tests.markets import ragged_market
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_PRICES = Path(
-    os.environ.get("HAWK_REAL_PRICES")
+    os.environ.get("HAWK_TEST_REAL_PRICES")
     or REPOSITORY.parent / "shared" / "data" / "us12_ohlcv.parquet"
 )
 MODELS = (EmaCross(2, 4), Rsi(3, max_hold=5))
@@ -163,7 +162,7 @@ def open_desk(
         end=pd.Timestamp(f"{last}-01"),
         dagster_home=folder / "dagster",
         aggregation=AGGREGATION,
-        solver=SolverSettings("clarabel"),  # the same numbers whatever licence a machine has
+        solver="clarabel",  # the same numbers whatever licence a machine has
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")

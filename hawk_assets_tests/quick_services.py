@@ -1,7 +1,6 @@
 """The four services with two quick models, as attributes of one module; and their backfill."""
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -10,12 +9,12 @@ from hawk_assets.commands.backfill import backfill
 from hawk_assets.commands.selection import select_months
 from hawk_assets.orchestration.build import build_defs, build_pipeline
 from hawk_assets.orchestration.instance.dagster_home import open_instance
-from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.settings import load_settings
 from hawk_assets_tests.pipelines import AGGREGATION, MODELS
 
 
 def _options() -> dict[str, Any]:
-    settings = replace(Settings.from_env(), aggregation=AGGREGATION)
+    settings = load_settings().model_copy(update={"aggregation": AGGREGATION})
     return {"models": {model.name: model for model in MODELS}, "settings": settings}
 
 
@@ -41,10 +40,9 @@ def model_aggregator() -> dg.Definitions:
 
 def backfill_history(first: str | None = None) -> None:
     """The history from a month on, by default all of it, as ``hawk backfill`` makes it."""
-    options = _options()
-    pipeline = build_pipeline(**options)
+    pipeline = build_pipeline(**_options())
     tables = list(pipeline.catalog.values())
-    with open_instance(options["settings"].dagster_home) as instance:
+    with open_instance(pipeline.settings.dagster_home) as instance:
         months = select_months(pipeline.months, first, None)
         failed = backfill(pipeline, instance, tables, *months, lambda event: None)
     assert not failed, failed

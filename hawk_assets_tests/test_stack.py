@@ -26,7 +26,7 @@ from hawk_assets_tests.stack import BOOK, BUCKET, Run, Stack, open_stack, until_
 
 pytestmark = pytest.mark.xdist_group("stack")
 long = pytest.mark.skipif(
-    not os.environ.get("HAWK_LONG_TESTS"), reason="takes minutes; set HAWK_LONG_TESTS=1"
+    not os.environ.get("HAWK_TEST_LONG"), reason="takes minutes; set HAWK_TEST_LONG=1"
 )
 SECONDS = 300
 BACKFILL_SECONDS = 900

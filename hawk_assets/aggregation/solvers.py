@@ -29,7 +29,7 @@ class SolverSettings:
             raise SettingsError(
                 f"HAWK_SOLVER={self.name!r}: choose one of {', '.join(SOLVER_NAMES)}"
             )
-        if self.server is not None and not _is_address(self.server):
+        if self.server is not None and not is_address(self.server):
             raise SettingsError(
                 f"HAWK_OPTSERVER={self.server!r} is not the address of an OptServer; "
                 "write it like http://host:30080"
@@ -74,9 +74,11 @@ class Solver:
         return clarabel_solver.solve(program)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether an OptServer may be there: ``http://host:port``, without a user or a password."""
     try:
         parts = urlsplit(text)
-        return parts.scheme == "http" and bool(parts.hostname) and parts.port is not None
+        named = parts.scheme == "http" and bool(parts.hostname) and parts.port is not None
+        return named and "@" not in parts.netloc
     except ValueError:
         return False

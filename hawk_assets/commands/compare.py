@@ -37,5 +37,5 @@ def compare_objectives(
         pipeline.settings.aggregation,
         {name: model.family for name, model in pipeline.models.items()},
         pipeline.settings.simulation.execution_lag,
-        Solver(pipeline.settings.solver),
+        Solver(pipeline.settings.solver_settings),
     )

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -30,7 +30,12 @@ from hawk_assets.orchestration.automation.webhook import Webhook
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.catalog import SERVICES, STAGES, Table, build_catalog
 from hawk_assets.orchestration.partitions import monthly
-from hawk_assets.orchestration.settings import Settings, batch_events
+from hawk_assets.orchestration.settings import (
+    Settings,
+    batch_events,
+    load_settings,
+    pass_on_licence,
+)
 from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.storage.tables import Tables
@@ -96,13 +101,14 @@ def build_pipeline(
 
     :param service: one of ``SERVICES``, for its own code location, with the tables of others as
         external assets; None for the whole graph in one location
-    :param settings: default: the environment
+    :param settings: default: those of the environment and ``hawk.yaml``
     :param models: default: every registered model
     :param resources: replacements for ``source``, ``storage`` or ``io_manager``
     """
+    settings = settings or load_settings()
     batch_events()
+    pass_on_licence(settings)
     warnings.simplefilter("ignore", dg.BetaWarning)
-    settings = settings or Settings.from_env()
     models = discover() if models is None else models
     simulation, aggregation, sizing = settings.simulation, settings.aggregation, settings.sizing
     families = {name: model.family for name, model in models.items()}
@@ -119,7 +125,9 @@ def build_pipeline(
         "performance": lambda t: performance.build(
             "performance", t, partitions, simulation.of_models
         ),
-        "weights": lambda t: weights.build(t, partitions, aggregation, families, settings.solver),
+        "weights": lambda t: weights.build(
+            t, partitions, aggregation, families, settings.solver_settings
+        ),
         "combined_insights": lambda t: combined_insights.build(
             t, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
         ),
@@ -147,7 +155,7 @@ def build_pipeline(
             settings.start,
             _day_after(settings.end),
             settings.commitments,
-            connect=connect,
+            connect=partial(connect, settings.google_cloud_project),
         ),
         **(resources or {}),
     }

@@ -21,7 +21,7 @@ from hawk_assets_tests.deployments.podman import PATIENCE_SECONDS, Engine, compo
 from hawk_assets_tests.pipelines import ragged_prices
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("HAWK_CONTAINER_TESTS"), reason="run it with: make test-containers"
+    not os.environ.get("HAWK_TEST_CONTAINERS"), reason="run it with: make test-containers"
 )
 FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hawk-containers"
 PORT = 3939

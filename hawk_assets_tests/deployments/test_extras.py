@@ -51,13 +51,13 @@ from hawk_assets.commands.backfill import backfill
 from hawk_assets.commands.selection import select_months
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.instance.dagster_home import open_instance
-from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.settings import load_settings
 (service,) = sys.argv[1:]
 import_module("hawk_assets.services." + service).defs()
 pipeline = build_pipeline(service)
 chosen = {{None, *{MODELS}}}
 own = [o for o in pipeline.catalog.values() if o.service == service and o.model in chosen]
-with open_instance(Settings.from_env().dagster_home) as instance:
+with open_instance(load_settings().dagster_home) as instance:
     span = select_months(pipeline.months, None, None)
     failed = backfill(pipeline, instance, own, *span, lambda event: None)
 sys.exit("; ".join(map(str, failed.items())) or None)

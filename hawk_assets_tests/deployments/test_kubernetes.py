@@ -1,6 +1,6 @@
 """The values of the Helm chart: what the chart, Dagster and Kubernetes' client make of them.
 
-The chart is somebody else's and not part of this repository. Where ``HAWK_HELM_CHART`` names an
+The chart is somebody else's and not part of this repository. Where ``HAWK_TEST_HELM_CHART`` names an
 unpacked one (``helm pull dagster/dagster --version 1.13.27 --untar``), its schema is asked too, and
 where there is ``helm``, what it makes of both is looked at.
 """
@@ -110,9 +110,9 @@ def _properties(schema: Any, root: Any) -> Iterator[tuple[str, Any]]:
 
 @pytest.fixture
 def chart() -> Path:
-    folder = os.environ.get("HAWK_HELM_CHART")
+    folder = os.environ.get("HAWK_TEST_HELM_CHART")
     if not folder:
-        pytest.skip("HAWK_HELM_CHART does not name an unpacked chart")
+        pytest.skip("HAWK_TEST_HELM_CHART does not name an unpacked chart")
     return Path(folder)
 
 

@@ -132,7 +132,7 @@ def test_sessions_one_by_one_equal_one_go(market: Market, whole: Tables, tmp_pat
     assert_same_rows(found, whole, sessions[turn + 3])
 
 
-@pytest.mark.skipif("HAWK_LONG_TESTS" not in os.environ, reason="ten minutes")
+@pytest.mark.skipif("HAWK_TEST_LONG" not in os.environ, reason="ten minutes")
 def test_two_years_of_sessions_one_by_one_equal_one_go(tmp_path: Path) -> None:
     """Each month is the open one while its sessions come in, as it is on the clock."""
     market = Market(real_prices(), "2010-01", "2012-12")

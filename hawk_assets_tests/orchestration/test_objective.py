@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -82,7 +81,7 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
         schema = arrow_schema(PERFORMANCE_TIMESERIES_SCHEMA, frame.columns)
         tables.write(key, frame, months, schema)
     pipeline = build_pipeline(
-        settings=replace(desk.settings, storage=str(storage)),
+        settings=desk.settings.model_copy(update={"storage": str(storage)}),
         models={m.name: m for m in MODELS},
     )
     (weights,) = select_tables(pipeline.catalog, ["weights"])
@@ -98,7 +97,7 @@ def test_when_no_model_is_eligible_any_more_the_desk_is_warned(desk: Desk, tmp_p
 
 def test_the_settings_choose_for_all_runs(desk: Desk) -> None:
     chosen = AggregationParameters("hrp", cap=0.6)
-    settings = replace(desk.settings, aggregation=chosen)
+    settings = desk.settings.model_copy(update={"aggregation": chosen})
     pipeline = build_pipeline(settings=settings, models={m.name: m for m in MODELS})
     assert pipeline.settings.aggregation == chosen
     weights = pipeline.catalog[WEIGHTS]
@@ -106,7 +105,9 @@ def test_the_settings_choose_for_all_runs(desk: Desk) -> None:
 
 
 def test_families_that_cannot_fill_the_book_stop_the_graph_from_being_built(desk: Desk) -> None:
-    settings = replace(desk.settings, aggregation=AggregationParameters(family_cap=0.4))
+    settings = desk.settings.model_copy(
+        update={"aggregation": AggregationParameters(family_cap=0.4)}
+    )
     with pytest.raises(SettingsError, match=r"family_cap 0.4: 2 families cannot hold"):
         build_pipeline(settings=settings, models={m.name: m for m in MODELS})
 

@@ -24,7 +24,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def with_settings(desk: Desk, folder: Path, **values: object) -> Desk:
     """The same prices and instance, other settings and an empty storage."""
-    settings = replace(desk.settings, storage=str(folder), **values)
+    settings = desk.settings.model_copy(update={"storage": str(folder), **values})
     return replace(
         desk,
         settings=settings,

@@ -20,7 +20,7 @@ from hawk_assets.models import ema_cross, rsi
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, WEIGHTS
 from hawk_assets.orchestration.instance.dagster_home import open_instance
-from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.settings import Settings, load_settings
 from hawk_assets_tests.pipelines import (
     MODELS,
     Desk,
@@ -85,7 +85,7 @@ def test_a_backfill_killed_at_any_moment_is_finished_by_the_next_one(
     for written in np.random.default_rng(3).integers([1, 75], [160, 95]):
         kill_when(start_backfill(killed), killed / "storage", int(written))
     monkeypatch.setenv("DAGSTER_HOME", str(killed / "dagster"))
-    assert_dead_run_blocks_nothing(Settings.from_env(settings_of(killed)))
+    assert_dead_run_blocks_nothing(load_settings(settings_of(killed)))
     for process in (undisturbed, start_backfill(killed)):
         said = process.communicate()
         assert process.returncode == 0, said

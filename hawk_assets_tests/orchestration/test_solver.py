@@ -1,14 +1,12 @@
 """Which solver made the weights, as Dagster shows it: on the month, and as a verdict."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from hawk_assets.aggregation.solvers import SolverSettings
 from hawk_assets.commands.runs import StageResult, run_stage
 from hawk_assets.commands.selection import select_tables
 from hawk_assets.orchestration.build import build_pipeline
@@ -27,9 +25,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-def weigh(desk: Desk, solver: SolverSettings) -> StageResult:
+def weigh(desk: Desk, **settings: str) -> StageResult:
     pipeline = build_pipeline(
-        settings=replace(desk.settings, solver=solver),
+        settings=desk.settings.model_copy(update=settings),
         models={model.name: model for model in MODELS},
     )
     (weights,) = select_tables(pipeline.catalog, ["weights"])
@@ -63,7 +61,7 @@ def verdict(desk: Desk) -> dg.AssetCheckEvaluation:
 def test_without_any_licence_the_check_passes_and_the_month_and_the_log_say_why(
     desk: Desk,
 ) -> None:
-    run = weigh(desk, SolverSettings())
+    run = weigh(desk, solver="auto")
     assert (run.failed, run.warnings) == ({}, [])
     found = figures(desk, MONTH)
     assert found["solver"] == "clarabel"
@@ -77,7 +75,7 @@ def test_without_any_licence_the_check_passes_and_the_month_and_the_log_say_why(
 
 
 def test_a_month_that_no_solver_was_needed_for_has_no_fallback(desk: Desk) -> None:
-    weigh(desk, SolverSettings())
+    weigh(desk, solver="auto")
     found = figures(desk, "2015-01-01")
     assert found["solver"] == "none"
     assert "solver_fallback" not in found
@@ -89,7 +87,7 @@ def test_a_licence_that_cannot_be_used_is_a_warning_on_the_weights(
     file = tmp_path / "corrupted.lic"
     file.write_text("this is no licence\n")
     monkeypatch.setenv(LICENCE, str(file))
-    run = weigh(desk, SolverSettings(licence=str(file)))
+    run = weigh(desk, solver="auto", licence=str(file))
     assert run.failed == {}
     (warning,) = run.warnings
     assert warning.startswith("weights: Clarabel replaced MOSEK")
@@ -103,23 +101,23 @@ def test_a_licence_that_cannot_be_used_is_a_warning_on_the_weights(
 
 def test_an_optserver_that_refuses_is_a_warning_on_the_weights(desk: Desk) -> None:
     with refusing_optserver() as server:
-        run = weigh(desk, SolverSettings(server=f"http://127.0.0.1:{server.port}"))
+        run = weigh(desk, solver="auto", optserver=f"http://127.0.0.1:{server.port}")
     (warning,) = run.warnings
     assert f"HAWK_OPTSERVER=http://127.0.0.1:{server.port}" in warning
     assert figures(desk, MONTH)["solver"] == "clarabel"
 
 
 def test_clarabel_by_name_needs_no_excuse(desk: Desk) -> None:
-    run = weigh(desk, SolverSettings("clarabel", licence="27000@nowhere"))
+    run = weigh(desk, solver="clarabel", licence="27000@nowhere")
     assert (run.failed, run.warnings) == ({}, [])
     assert "solver_fallback" not in figures(desk, MONTH)
     assert verdict(desk).passed
 
 
 def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk: Desk) -> None:
-    weigh(desk, SolverSettings("clarabel"))
+    weigh(desk, solver="clarabel")
     before = desk.files()
-    run = weigh(desk, SolverSettings("mosek"))
+    run = weigh(desk, solver="mosek")
     why = run.failed[WEIGHTS]
     assert why.startswith(f"HAWK_SOLVER=mosek, but MOSEK cannot be used: {UNLICENSED}")
     assert "MOSEKLM_LICENSE_FILE" in why
@@ -128,7 +126,7 @@ def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk:
 
 
 def test_the_weights_do_not_depend_on_how_clarabel_came_to_solve(desk: Desk) -> None:
-    weigh(desk, SolverSettings("clarabel"))
+    weigh(desk, solver="clarabel")
     by_name = desk.tables()[WEIGHTS]
-    weigh(desk, SolverSettings())
+    weigh(desk, solver="auto")
     assert desk.tables()[WEIGHTS].equals(by_name)

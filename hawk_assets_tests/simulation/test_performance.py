@@ -414,10 +414,10 @@ def test_a_ticker_called_cash_is_refused():
 # --- real prices
 
 REAL = Path(
-    os.environ.get("HAWK_REAL_PRICES")
+    os.environ.get("HAWK_TEST_REAL_PRICES")
     or Path(__file__).parents[3] / "shared" / "data" / "us12_ohlcv.parquet"
 )
-real = pytest.mark.skipif(not REAL.exists(), reason="HAWK_REAL_PRICES names no file")
+real = pytest.mark.skipif(not REAL.exists(), reason="HAWK_TEST_REAL_PRICES names no file")
 
 
 @pytest.fixture(scope="module")

@@ -618,7 +618,7 @@ def test_no_match_of_reports_names_their_own_setting(tmp_path: Path) -> None:
 
 REAL = Path(
     os.environ.get(
-        "HAWK_REAL_PRICES",
+        "HAWK_TEST_REAL_PRICES",
         Path(__file__).parents[2].parent / "shared" / "data" / "us12_ohlcv.parquet",
     )
 )

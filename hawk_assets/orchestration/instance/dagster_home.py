@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,11 +28,6 @@ _OVERRIDES = {
         "class": "NoOpComputeLogManager",
     }
 }
-
-
-def home_of(environment: Mapping[str, str]) -> Path:
-    """``DAGSTER_HOME``, absolute; ``.hawk/dagster`` where it is not set."""
-    return Path(environment.get("DAGSTER_HOME") or ".hawk/dagster").expanduser().absolute()
 
 
 def prepare_home(home: Path) -> None:

@@ -79,7 +79,9 @@ def ledger(instance: dg.DagsterInstance) -> InstanceLedger:
 
 def settings(home: Path, first: str, last: str | None) -> Settings:
     end = pd.Timestamp(last) if last else None
-    return Settings(None, str(home / "tables"), pd.Timestamp(first), end, home)
+    return Settings(
+        storage=str(home / "tables"), start=pd.Timestamp(first), end=end, dagster_home=home
+    )
 
 
 # Nothing to do

@@ -56,7 +56,13 @@ class Desk:
             [{"date": day, "ticker": t} for day in SESSIONS for t in ("ONE", "TWO")]
         ).assign(open=10.0, high=10.0, low=10.0, close=10.0, volume=1.0)
         self.save()
-        settings = Settings(str(self.file), str(home / "tables"), FIRST, OPEN, home)
+        settings = Settings(
+            market_data=str(self.file),
+            storage=str(home / "tables"),
+            start=FIRST,
+            end=OPEN,
+            dagster_home=home,
+        )
         self.pipeline = build_pipeline(settings=settings, models={})
 
     def save(self) -> None:
@@ -202,7 +208,12 @@ def test_what_comes_in_while_raw_data_are_fetched_is_asked_for_afterwards_if_at_
 
 def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) -> None:
     end = pd.Timestamp("2020-04-16")
-    settings = Settings(None, str(tmp_path / "tables"), pd.Timestamp("2020-01-01"), OPEN, tmp_path)
+    settings = Settings(
+        storage=str(tmp_path / "tables"),
+        start=pd.Timestamp("2020-01-01"),
+        end=OPEN,
+        dagster_home=tmp_path,
+    )
     yesterday = build_pipeline(
         settings=settings, models={}, resources={"source": SampleMarket(settings.start, end)}
     )

@@ -13,7 +13,7 @@ from hawk_assets.commands.runs import run_stage
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
-from hawk_assets.orchestration.settings import Settings
+from hawk_assets.orchestration.settings import load_settings
 from hawk_assets_tests.doubles.bigquery import BigQueryDouble
 from hawk_assets_tests.markets import weekly_reports
 from hawk_assets_tests.orchestration.automation.test_source_sensor import (
@@ -33,7 +33,7 @@ class Desk:
 
     def __init__(self, home: Path, double: BigQueryDouble) -> None:
         self.home, self.double = home, double
-        self.pipeline = build_pipeline(settings=Settings.from_env(), models={})
+        self.pipeline = build_pipeline(settings=load_settings(), models={})
         self.open()
 
     def open(self) -> None:
