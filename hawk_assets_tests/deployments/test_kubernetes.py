@@ -1,8 +1,8 @@
 """The values of the Helm chart: what the chart, Dagster and Kubernetes' client make of them.
 
-The chart is somebody else's and not part of this repository. Where ``HAWK_TEST_HELM_CHART`` names an
-unpacked one (``helm pull dagster/dagster --version 1.13.27 --untar``), its schema is asked too, and
-where there is ``helm``, what it makes of both is looked at.
+The chart is somebody else's and not part of this repository. Where ``HAWK_TEST_HELM_CHART`` names
+an unpacked one (``helm pull dagster/dagster --version 1.13.27 --untar``), its schema is asked too,
+and where there is ``helm``, what it makes of both is looked at.
 """
 
 import json
@@ -29,10 +29,9 @@ from dagster_shared.yaml_utils import load_yaml_from_path
 
 from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets_tests.deployments.images import EXTRAS
-from hawk_assets_tests.deployments.settings import setting_names
-from hawk_assets_tests.deployments.test_docker import SECRETS
 from hawk_assets_tests.doubles.kubernetes import keeping_jobs
 from hawk_assets_tests.pipelines import REPOSITORY
+from hawk_assets_tests.settings import HANDED_ON, OF_THE_CHART, SECRETS
 
 VALUES = REPOSITORY / "deployments" / "kubernetes" / "values.yaml"
 DOCKER_SETTINGS = REPOSITORY / "deployments" / "docker" / "dagster.yaml"
@@ -216,11 +215,8 @@ def test_all_pods_are_of_one_version_and_of_images_that_are_built() -> None:
 
 
 def test_every_setting_reaches_every_pod_and_every_run() -> None:
-    (settings,) = values()["extraManifests"]
-    in_the_open = settings["data"].keys()
-    docker = yaml.safe_load(DOCKER_SETTINGS.read_text())["run_launcher"]["config"]["env_vars"]
-    assert setting_names() - {*SECRETS} <= in_the_open
-    assert in_the_open <= {*docker} - {*SECRETS}
+    settings, file = values()["extraManifests"]
+    assert settings["data"].keys() == {*HANDED_ON} - SECRETS - OF_THE_CHART
     assert all(isinstance(value, str) for value in settings["data"].values())
     name = settings["metadata"]["name"]
     for pod in (*locations(), values()["dagsterWebserver"], values()["dagsterDaemon"]):
@@ -228,6 +224,8 @@ def test_every_setting_reaches_every_pod_and_every_run() -> None:
     for pod in locations():
         assert pod["envSecrets"] == [{"name": "hawk-secrets"}]
         assert pod["volumeMounts"][0]["name"] == pod["volumes"][0]["name"] == "mosek"
+        assert pod["volumeMounts"][1]["name"] == pod["volumes"][1]["name"] == "config"
+        assert pod["volumes"][1]["configMap"] == {"name": file["metadata"]["name"]}
     run = run_launcher()["config"]
     assert run["env_config_maps"] == [name]
     assert run["env_secrets"] == ["hawk-secrets"]
@@ -304,6 +302,7 @@ def test_a_run_is_a_job_with_all_it_needs(tmp_path: Path) -> None:
     password = environment["DAGSTER_PG_PASSWORD"]["valueFrom"]["secretKeyRef"]["name"]
     assert password == values()["global"]["postgresqlSecretName"]
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounted["config"] == "/var/lib/hawk/config"
     assert mounted["mosek"] == "/var/lib/hawk/secrets"
     (licence,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "mosek"]
     assert licence == {"secretName": "mosek-licence", "optional": True}
@@ -319,6 +318,6 @@ def test_nothing_is_published_and_no_secret_is_written() -> None:
     assert values()["dagsterWebserver"]["service"]["type"] == "ClusterIP"
     assert "ingress" not in values()
     assert not values()["generatePostgresqlPasswordSecret"]
-    (settings,) = values()["extraManifests"]
-    assert not {*SECRETS} & settings["data"].keys()
+    settings, _ = values()["extraManifests"]
+    assert not SECRETS & settings["data"].keys()
     assert "postgresqlPassword" not in values()["postgresql"]

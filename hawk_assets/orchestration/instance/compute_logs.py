@@ -10,7 +10,6 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._serdes import ConfigurableClassData
 
 from hawk_assets.core.errors import SettingsError
-from hawk_assets.orchestration.instance.dagster_home import home_of
 
 
 class ComputeLogs(LocalComputeLogManager):
@@ -33,7 +32,10 @@ class ComputeLogs(LocalComputeLogManager):
         :raises SettingsError: a bucket that cannot be used
         """
         root = config_value.get("root") or os.environ.get("HAWK_COMPUTE_LOGS")
-        root = root or str(home_of(os.environ) / "storage")
+        if not root:
+            from hawk_assets.orchestration.settings import find_dagster_home
+
+            root = str(find_dagster_home() / "storage")
         if not root.startswith("gs://"):
             return cls(root, inst_data=inst_data)
         # A module of its own: it needs dagster-gcp, which takes seconds to import.

@@ -31,8 +31,6 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
 
-from hawk_assets.orchestration.instance.dagster_home import home_of
-
 _OPEN_DATABASES = 8
 _PLANNED_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 Row = dict[str, Any]
@@ -144,8 +142,10 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "BatchedSqliteEventLogStorage":
         base_dir = config_value.get("base_dir")
         if not base_dir:
+            from hawk_assets.orchestration.settings import find_dagster_home
+
             # Where stock Dagster keeps it, so that either class reads what the other has written.
-            base_dir = str(home_of(os.environ) / "history" / "runs")
+            base_dir = str(find_dagster_home() / "history" / "runs")
         return cls(base_dir, inst_data=inst_data)
 
     def store_event(self, event: EventLogEntry) -> None:

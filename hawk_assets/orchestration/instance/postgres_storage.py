@@ -55,6 +55,12 @@ class PostgresStorage(CompositeStorage):
                 f"Dagster's instance is in PostgreSQL, and {', '.join(unset)} "
                 f"{'is' if len(unset) == 1 else 'are'} not set; set them"
             )
+        if not (port := os.environ["HAWK_POSTGRES_PORT"]).isdigit():
+            raise SettingsError(
+                f"HAWK_POSTGRES_PORT={port!r} is not the number of a port. Kubernetes and Docker "
+                "set it like this for a service called hawk-postgres: set it to the number, 5432 "
+                "say, in the container, or give the service another name"
+            )
         parts: dict[str, Any] = {part: os.environ[name] for part, name in _SETTINGS.items()}
         url = get_conn_string(**parts)
         return cls(

@@ -7,7 +7,6 @@ DAGSTER_HOME into a temporary folder and deletes it at the end.
 The layout is that of Dagster's own classes: either reads what the other has written.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +21,6 @@ from dagster._core.storage.schedules.base import ScheduleStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from hawk_assets.orchestration.instance.dagster_home import home_of
 from hawk_assets.orchestration.instance.event_log import BatchedSqliteEventLogStorage
 
 
@@ -102,6 +100,9 @@ class HomeArtifacts(LocalArtifactStorage):
 
 
 def _home() -> Path:
-    home = home_of(os.environ)
+    # Not at the top: it imports pandas, which a webserver on PostgreSQL does not need.
+    from hawk_assets.orchestration.settings import find_dagster_home
+
+    home = find_dagster_home()
     home.mkdir(parents=True, exist_ok=True)
     return home

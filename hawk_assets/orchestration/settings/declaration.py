@@ -28,7 +28,7 @@ from hawk_assets.simulation.settings import SimulationSettings
 
 _T = TypeVar("_T")
 _SECRET = "is a secret, and hawk.yaml goes into git"
-_FOR_DAGSTER = "is read by Dagster itself, from the environment only"
+_FOR_DAGSTER = "is read by Dagster's own processes, from the environment only"
 _FOR_GOOGLE = "is read by Google's libraries, from the environment only"
 
 
@@ -181,14 +181,21 @@ class Settings(BaseSettings):
         ),
     ] = DEFAULT_OBJECTIVE
     aggregation: Annotated[
-        AggregationParameters, _ours, About("HAWK_AGGREGATION", "the other parameters of weights")
+        AggregationParameters,
+        _ours,
+        About("HAWK_AGGREGATION", "how the models are weighted, besides the objective"),
     ] = AggregationParameters()
     simulation: Annotated[
-        SimulationSettings, _ours, About("HAWK_SIMULATION", "the simulated accounts")
+        SimulationSettings,
+        _ours,
+        About(
+            "HAWK_SIMULATION",
+            "how trades of the simulated accounts are executed, and what capital they start with",
+        ),
     ] = SimulationSettings()
-    sizing: Annotated[
-        SizingParameters, _ours, About("HAWK_SIZING", "how signals become weights")
-    ] = SizingParameters()
+    sizing: Annotated[SizingParameters, _ours, About("HAWK_SIZING", "how large a position is")] = (
+        SizingParameters()
+    )
     solver: Annotated[
         str,
         BeforeValidator(_one_of(SOLVER_NAMES)),
@@ -218,7 +225,10 @@ class Settings(BaseSettings):
     tick_seconds: Annotated[
         int,
         BeforeValidator(_seconds),
-        About("HAWK_TICK_SECONDS", "seconds from one look of a service's sensors to the next"),
+        About(
+            "HAWK_TICK_SECONDS",
+            "seconds between two checks of a service for new data and stale months",
+        ),
     ] = 30
     webhook: Annotated[
         str | None,
@@ -252,7 +262,7 @@ class Settings(BaseSettings):
     dagster_home: Annotated[
         Path,
         BeforeValidator(_path),
-        About("DAGSTER_HOME", "Dagster's folder: runs and event log", "`.hawk/dagster`"),
+        About("DAGSTER_HOME", "Dagster's folder: runs and event log"),
     ] = Path(".hawk/dagster")
     compute_logs: Annotated[
         str | None,
@@ -267,7 +277,7 @@ class Settings(BaseSettings):
         str | None,
         About(
             "HAWK_POSTGRES_HOST",
-            "the host of Dagster's PostgreSQL in containers",
+            "host of the PostgreSQL that keeps Dagster's runs and event log in containers",
             "SQLite below `DAGSTER_HOME`",
             not_in_file=_FOR_DAGSTER,
         ),
@@ -275,17 +285,18 @@ class Settings(BaseSettings):
     postgres_port: Annotated[
         str | None,
         BeforeValidator(_port),
-        About("HAWK_POSTGRES_PORT", "its port", not_in_file=_FOR_DAGSTER),
+        About("HAWK_POSTGRES_PORT", "port of that PostgreSQL", not_in_file=_FOR_DAGSTER),
     ] = None
     postgres_user: Annotated[
-        str | None, About("HAWK_POSTGRES_USER", "its user", not_in_file=_FOR_DAGSTER)
+        str | None, About("HAWK_POSTGRES_USER", "user of that PostgreSQL", not_in_file=_FOR_DAGSTER)
     ] = None
     postgres_password: Annotated[
         str | None,
-        About("HAWK_POSTGRES_PASSWORD", "the user's password", not_in_file=_SECRET, secret=True),
+        About("HAWK_POSTGRES_PASSWORD", "password of that user", not_in_file=_SECRET, secret=True),
     ] = None
     postgres_db: Annotated[
-        str | None, About("HAWK_POSTGRES_DB", "its database", not_in_file=_FOR_DAGSTER)
+        str | None,
+        About("HAWK_POSTGRES_DB", "database in that PostgreSQL", not_in_file=_FOR_DAGSTER),
     ] = None
     google_cloud_project: Annotated[
         str | None,

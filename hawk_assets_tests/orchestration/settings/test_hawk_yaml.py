@@ -181,11 +181,11 @@ def test_dagsters_home_is_found_without_a_look_at_other_settings(folder: Path) -
         ),
         (
             "postgres_host: db",
-            "postgres_host is read by Dagster itself, from the environment only;",
+            "postgres_host is read by Dagster's own processes, from the",
         ),
         (
             "compute_logs: x",
-            "compute_logs is read by Dagster itself, from the environment only; set",
+            "compute_logs is read by Dagster's own processes, from the",
         ),
         (
             "google_application_credentials: x",
