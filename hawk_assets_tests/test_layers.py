@@ -23,11 +23,11 @@ BELOW = {
 
 CATALOG = {"catalog", "code_version", "partitions"}
 BELOW_IN_ORCHESTRATION = {
-    "instance": set(),
+    "settings": set(),
+    "instance": {"settings"},
     "code_version": set(),
     "partitions": set(),
     "bigquery_client": set(),
-    "settings": {"instance"},
     "catalog": {"code_version"},
     "metadata": {"catalog", "instance"},
     "automation": {*CATALOG, "metadata", "instance"},
