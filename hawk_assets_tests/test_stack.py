@@ -118,7 +118,7 @@ def made_since(
 
 
 def assert_nobody_was_told(listener: Listener) -> None:
-    assert [told for told in listener.told if told["kind"] == "run_failed"] == []
+    assert [told for told in listener.alerts if told["kind"] == "run_failed"] == []
 
 
 def hold(stack: Stack) -> tuple[News, Run]:

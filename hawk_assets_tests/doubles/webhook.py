@@ -9,15 +9,15 @@ from hawk_assets_tests.doubles.faults import Faults, Reply, Request, serve
 
 
 class Listener:
-    """:ivar told: the alerts taken, in order"""
+    """:ivar alerts: the alerts received, in order"""
 
     def __init__(self) -> None:
         self.url, self.faults = "", Faults()
-        self.told: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
 
     def __call__(self, request: Request) -> Reply:
         assert request.headers["Content-Type"] == "application/json"
-        self.told.append(json.loads(request.body))
+        self.alerts.append(json.loads(request.body))
         return Reply(200, b"ok")
 
 

@@ -47,7 +47,9 @@ def listener() -> Iterator[Listener]:
 
 def test_an_alert_is_posted_as_text_and_facts(listener: Listener) -> None:
     Webhook(listener.url).post(Alert("the book is late", {"kind": "book_late", "of": "2026-11-20"}))
-    assert listener.told == [{"text": "the book is late", "kind": "book_late", "of": "2026-11-20"}]
+    assert listener.alerts == [
+        {"text": "the book is late", "kind": "book_late", "of": "2026-11-20"}
+    ]
 
 
 @pytest.mark.parametrize("status", [301, 403, 404, 429, 500])
@@ -222,7 +224,7 @@ def test_a_failed_run_is_told_once_even_if_nobody_listens_at_first(
     assert failed.error is not None
     assert "HAWK_WEBHOOK answered 503" in failed.error.to_string()
     (run_id,) = {run.run_id for run in watched.desk.instance.get_runs(FAILED)}
-    (told,) = listener.told
+    (told,) = listener.alerts
     assert told["kind"] == "run_failed"
     assert told["run_id"] == run_id
     assert told["tables"] == ["commitments_of_traders", "market_data"]
@@ -242,14 +244,14 @@ def test_a_failure_of_another_service_is_for_that_service_to_tell(
     watched.desk.set_close("2020-03-01", 11.0)
     watched.break_storage()
     assert watched.daemon.turn().run_ids
-    told = list(listener.told)  # by its own service, if that had its turn after the run
+    told = list(listener.alerts)  # by its own service, if that had its turn after the run
     other = Daemon(watched.desk.instance, "trading_models")
     other.now = watched.daemon.now
     with other.workspace:
         assert other.turn("trading_models_failures").status == TickStatus.SKIPPED
         for _ in range(2):
             other.turn("trading_models_failures")
-    assert listener.told == told
+    assert listener.alerts == told
 
 
 def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener: Listener) -> None:
@@ -261,12 +263,12 @@ def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener
     crashed = crash_like(instance, run_id)
     for _ in range(2):
         daemon.turn()
-        assert listener.told == []
+        assert listener.alerts == []
     watched.break_storage()
     list(retries.run_iteration(daemon.workspace))
     for _ in range(2):
         daemon.turn()
-    (told,) = listener.told
+    (told,) = listener.alerts
     assert told["attempts"] == 2
     assert told["run_id"] not in (run_id, crashed.run_id)
     assert ", attempt 2: " in told["text"]
@@ -282,10 +284,10 @@ def test_a_retry_that_never_begins_is_no_reason_for_silence(
     crashed = crash_like(instance, run_id)
     daemon.now = datetime.now(UTC)
     daemon.turn()
-    assert listener.told == []
+    assert listener.alerts == []
     daemon.now += timedelta(minutes=10)
     daemon.turn()
-    (told,) = listener.told
+    (told,) = listener.alerts
     assert (told["run_id"], told["reason"]) == (crashed.run_id, "its process is gone")
 
 
@@ -311,17 +313,17 @@ def test_a_late_book_is_told_once_and_again_when_it_is_there(
     watched.book("2020-04-06")
     for _ in range(12):
         daemon.turn("lateness", five_minutes)
-        assert listener.told == []
+        assert listener.alerts == []
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
-    assert [told["text"] for told in listener.told] == [
+    assert [told["text"] for told in listener.alerts] == [
         "LATE: the book of 2020-04-16 was due by 2020-04-17 06:00 UTC; "
         "the latest book is of 2020-04-06"
     ]
     watched.book("2020-04-16")
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
-    assert [told["text"] for told in listener.told[1:]] == [
+    assert [told["text"] for told in listener.alerts[1:]] == [
         "RESOLVED: the book of 2020-04-16 is there"
     ]
 
@@ -335,8 +337,8 @@ def test_a_source_that_stays_unreadable_is_told_and_the_sensor_lives_on(
     file.rename(file.with_name("away"))
     for _ in range(14):
         assert watched.daemon.turn("lateness", 301).status == TickStatus.SKIPPED
-    assert [told["kind"] for told in listener.told] == ["source_unreadable"]
-    assert "matches no file" in listener.told[0]["text"]
+    assert [told["kind"] for told in listener.alerts] == ["source_unreadable"]
+    assert "matches no file" in listener.alerts[0]["text"]
     file.with_name("away").rename(file)
     watched.daemon.turn("lateness", 301)
-    assert [told["over"] for told in listener.told] == [False, True]
+    assert [told["over"] for told in listener.alerts] == [False, True]
