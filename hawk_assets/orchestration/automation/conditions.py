@@ -17,8 +17,6 @@ from hawk_assets.orchestration.automation.staleness import months_to_request, re
 from hawk_assets.orchestration.catalog import Table
 from hawk_assets.orchestration.instance.internals import (
     AssetGraphView,
-    AutomationContext,
-    AutomationResult,
     conditions_of,
     record,
     true_for,
@@ -39,14 +37,16 @@ class UpstreamNewer(dg.AutomationCondition[dg.AssetKey]):
     def name(self) -> str:
         return "upstream_newer"
 
-    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> AutomationResult[dg.AssetKey]:
+    def evaluate(
+        self, context: dg.AutomationContext[dg.AssetKey]
+    ) -> dg.AutomationResult[dg.AssetKey]:
         return true_for(context, _months_to_request(context)[self.table.key])
 
 
 _TICKS: "WeakKeyDictionary[AssetGraphView, dict[TableKey, set[str]]]" = WeakKeyDictionary()
 
 
-def _months_to_request(context: AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
+def _months_to_request(context: dg.AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
     """The months to request on this tick, computed once for all conditions.
 
     Dagster makes one graph view per tick, so that the view identifies the tick.

@@ -17,9 +17,8 @@ from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import Any, cast
 
-from dagster import DagsterEventType, Field, StringSource
+from dagster import DagsterEventType, EventLogEntry, Field, StringSource
 from dagster._core.events import ASSET_EVENTS
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,

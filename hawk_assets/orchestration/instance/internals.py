@@ -11,8 +11,6 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.declarative_automation.automation_condition import AutomationResult
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
     OutputMetadataAccumulator,
@@ -40,8 +38,6 @@ __all__ = [
     "MATERIALISED",
     "PLANNED",
     "AssetGraphView",
-    "AutomationContext",
-    "AutomationResult",
     "attach_metadata",
     "attempt_number",
     "conditions_of",
@@ -190,11 +186,11 @@ def conditions_of(view: AssetGraphView) -> Iterator[dg.AutomationCondition[Any]]
 
 
 def true_for(
-    context: AutomationContext[dg.AssetKey], partitions: set[str]
-) -> AutomationResult[dg.AssetKey]:
+    context: dg.AutomationContext[dg.AssetKey], partitions: set[str]
+) -> dg.AutomationResult[dg.AssetKey]:
     """The result of a condition that is true for these partitions."""
     assert context.partitions_def is not None
     subset = context.asset_graph_view.get_subset_from_partition_keys(
         context.key, context.partitions_def, partitions
     )
-    return AutomationResult(context, subset.compute_intersection(context.candidate_subset))
+    return dg.AutomationResult(context, subset.compute_intersection(context.candidate_subset))

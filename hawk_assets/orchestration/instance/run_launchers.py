@@ -9,12 +9,11 @@ import socket
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, RunLauncher, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
 from hawk_assets.orchestration.instance.dagster_home import HOST, PROCESS, is_alive
 
 
-class WatchedRunLauncher(DefaultRunLauncher):
+class WatchedRunLauncher(dg.DefaultRunLauncher):
     """For code servers on the machine of the daemon; elsewhere a container per run is watched.
 
     A run is not given up before its code server is there again: Dagster retries a failed run at

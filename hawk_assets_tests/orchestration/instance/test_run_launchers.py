@@ -183,7 +183,7 @@ def test_of_any_other_run_the_cluster_is_asked(tmp_path: Path, cluster: Jobs) ->
     with instance_on(cluster, tmp_path, *OURS) as ours:
         alive, dead, without = started(ours), started(ours), started(ours)
         for run, pods in ((alive, {"active": 1}), (dead, {"failed": 1})):
-            cluster.made["hawk", get_job_name_from_run_id(run.run_id)] = {"status": pods}
+            cluster.created["hawk", get_job_name_from_run_id(run.run_id)] = {"status": pods}
         assert look(ours, alive).status == dg.DagsterRunStatus.STARTED
         assert look(ours, dead).status == dg.DagsterRunStatus.FAILURE
         assert look(ours, without).status == dg.DagsterRunStatus.FAILURE
