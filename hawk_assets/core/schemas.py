@@ -137,7 +137,7 @@ PERFORMANCE_TIMESERIES_SCHEMA = pa.DataFrameSchema(
     strict=True,
     name="performance_timeseries",
 )
-"""One row per session: the simulator's own columns, and what is held at the close in dollars, from
+"""One row per session: the simulator's own columns, and the positions at the close in dollars, from
 which the next month restarts exactly."""
 
 PERFORMANCE_METRICS_SCHEMA = pa.DataFrameSchema(
