@@ -190,12 +190,12 @@ ATTRIBUTION_SCHEMA = pa.DataFrameSchema(
     strict=True,
     name="attribution",
 )
-"""What each model put into the book's weight of each ticker and what that earned before costs, with
-a line ``(netting)`` per ticker for opposite opinions; every column adds up to the book's own."""
+"""What each model contributes to the book's weight of each ticker, and what that earned before
+costs. A row ``(netting)`` per ticker is for opposite opinions. Each column sums to the book's."""
 
 
 RENAMED_COLUMNS: Mapping[str, Mapping[str, str]] = {"weights": {"rung": "fallback"}}
-"""By table the old name of a column and its name now; a stored file of either name is read."""
+"""By table, the old name of a column and its present name; files with either name are read."""
 
 
 def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
