@@ -49,8 +49,7 @@ def main() -> None:
 def cli() -> None:
     """A systematic desk's daily pipeline: prices to one combined portfolio.
 
-    Settings: HAWK_MARKET_DATA, HAWK_COMMITMENTS, HAWK_STORAGE, HAWK_START, HAWK_END,
-    HAWK_OBJECTIVE, HAWK_AGGREGATION, HAWK_SOLVER, HAWK_OPTSERVER, DAGSTER_HOME.
+    Settings are environment variables and hawk.yaml: hawk config prints all of them.
     """
 
 
@@ -219,6 +218,22 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
         print_json(asdict(found) | days)
     else:
         print_comparison(found)
+
+
+@cli.command()
+@_json
+def config(as_json: bool) -> None:
+    """Print every setting, its value and where it comes from; secrets are masked."""
+    from hawk_assets.commands.config import list_settings
+    from hawk_assets.orchestration.settings.loading import load
+    from hawk_assets.printing.settings import print_settings, setting_records
+
+    loaded = load()
+    settings = list_settings(loaded)
+    if as_json:
+        print_json(setting_records(settings))
+    else:
+        print_settings(settings, loaded.file)
 
 
 @cli.command()
