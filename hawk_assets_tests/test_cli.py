@@ -298,6 +298,9 @@ def test_a_database_that_is_down_is_refused_with_its_settings(hawk: Hawk, tmp_pa
     (tmp_path / "dagster" / "dagster.yaml").write_text(deployed)
     where = {"HOST": "127.0.0.1", "PORT": str(free_port()), "USER": "a", "PASSWORD": "b", "DB": "c"}
     env = {f"HAWK_POSTGRES_{name}": value for name, value in where.items()}
+    injected = {"HAWK_POSTGRES_PORT": "tcp://10.0.0.1:5432"}
+    says = "HAWK_POSTGRES_PORT='tcp://10.0.0.1:5432' is not the number of a port. Kubernetes and"
+    assert says in hawk("migrate", **(env | injected)).is_refused()
     said = hawk("migrate", **env).is_refused()  # it wants no other setting
     assert "start PostgreSQL, or correct HAWK_POSTGRES_HOST, HAWK_POSTGRES_PORT" in said
 

@@ -87,11 +87,13 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").mkdir()
-    (folder / "secrets").mkdir()
+    for name in ("config", "data", "secrets"):
+        (folder / name).mkdir()
+    history = f"start: {MONTHS[0]}\nend: {MONTHS[-1]}\n"
+    (folder / "config" / "hawk.yaml").write_text(history)
     prices = folder / "data" / "prices.parquet"
     ragged_prices().query("date < '2015-12-31'").to_parquet(prices)
-    for place in (prices, folder, folder / "data", *folder.parents[:2]):
+    for place in (prices, folder, folder / "config", folder / "data", *folder.parents[:2]):
         place.chmod(0o755)  # the containers' user is nobody here
     with engine(FOLDER) as made:
         base = made.python_image()
@@ -102,13 +104,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "POSTGRES_IMAGE": made.postgres_image(base),
             "DOCKER_SOCKET": made.socket,
             "DOCKER_GROUP": made.socket.stat().st_gid,
+            "CONFIG_FOLDER": folder / "config",
             "DATA_FOLDER": folder / "data",
             "SECRETS_FOLDER": folder / "secrets",
             "WEBSERVER_PORT": PORT,
             "HAWK_POSTGRES_PASSWORD": "of this test",
             "HAWK_MARKET_DATA": "/var/lib/hawk/data/prices.parquet",
-            "HAWK_START": MONTHS[0],
-            "HAWK_END": MONTHS[-1],
+            "HAWK_CONFIG": "/var/lib/hawk/config/hawk.yaml",
             "HAWK_TICK_SECONDS": 5,
         }
         (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
@@ -130,6 +132,11 @@ def test_a_refresh_goes_through_four_containers_and_each_run_has_its_own(stack: 
     assert {(at["name"], at["locationOrLoadError"]["__typename"]) for at in locations} == {
         (service, "RepositoryLocation") for service in SERVICES
     }
+    settings = json.loads(
+        stack.made.said(*stack.compose, "run", "--rm", "hawk", "config", "--json")
+    )
+    (start,) = (row for row in settings if row["key"] == "start")
+    assert (start["value"], start["source"]) == (MONTHS[0], "/var/lib/hawk/config/hawk.yaml:1")
     assert stack.latest() == "2015-12-30"
     before = {run["runId"] for run in stack.runs()}
 

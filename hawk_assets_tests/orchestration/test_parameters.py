@@ -10,10 +10,13 @@ import pytest
 from hawk_assets.core.types import TableKey
 from hawk_assets.insights.sizing import SizingParameters
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
+from hawk_assets.orchestration.settings import Settings
 from hawk_assets.simulation.settings import SimulationSettings
+from hawk_assets_tests.doubles.bigquery import BigQueryDouble
 from hawk_assets_tests.pipelines import Desk, open_desk, ragged_prices
 
 MODEL = "ema_cross_2_4"
+BARS = "bigquery://hawk-desk/market/bars"
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +93,19 @@ def test_capital_costs_lag_and_sizing_reach_the_tables(desk: Desk, tmp_path: Pat
     insights = {name: t["insights", MODEL] for name, t in (("usual", usual), ("other", other))}
     assert insights["usual"]["weight"].abs().max() == pytest.approx(0.1)
     assert 0.1 < insights["other"]["weight"].abs().max() <= 0.2
+
+
+def test_the_project_that_is_set_pays_for_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    double, month = BigQueryDouble(), pd.DatetimeIndex(["2015-01-01"])
+    with double.running(tmp_path) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        double.put("hawk-desk.market.bars", ragged_prices())
+        for project in (None, "hawk-pays"):
+            settings = Settings(market_data=BARS, google_cloud_project=project)
+            build_pipeline(settings=settings, models={}).source.poll(month)
+            (*_, asked) = double.faults.log("POST .*/(queries|jobs)")
+            assert f"projects/{project or 'hawk-desk'}/" in asked

@@ -50,6 +50,11 @@ def quote(text: str) -> str:
     return repr(short if len(short) <= _LONGEST else f"{short[:_LONGEST]}...")
 
 
+def named(name: str) -> str:
+    """A name for a message: as it is, unless it would break the line."""
+    return name if name and name.isprintable() and len(name) <= _LONGEST else quote(name)
+
+
 def without_password(text: str) -> str:
     return re.sub(r"(?<=://)[^/\s]*@", "***@", text)
 

@@ -11,6 +11,7 @@ from hawk_assets.orchestration.settings.declaration import ABOUT, SECTIONS
 from hawk_assets.orchestration.settings.entries import (
     Entry,
     holds_password,
+    named,
     nearest,
     section_entry,
     sections_with,
@@ -91,7 +92,7 @@ def _entries(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, Entry]]:
     for key, node, line in _items(name, root):
         place = f"{name}:{line}"
         if key not in ABOUT:
-            raise SettingsError(f"{place}: {key} is not a setting; {_remedy(key)}")
+            raise SettingsError(f"{place}: {named(key)} is not a setting; {_remedy(key)}")
         if ABOUT[key].not_in_file:
             raise SettingsError(
                 f"{place}: {key} {ABOUT[key].not_in_file}; set {ABOUT[key].variable} in the "
@@ -119,7 +120,7 @@ def _section(name: str, section: str, root: yaml.MappingNode) -> Iterator[tuple[
                 if key in ABOUT
                 else nearest(key, SECTIONS[section])
             )
-            raise SettingsError(f"{place}: {full} is not a setting; {remedy}")
+            raise SettingsError(f"{place}: {named(full)} is not a setting; {remedy}")
         label = f"{place}: {full}"
         yield full, section_entry(section, key, _text(label, node), place, label)
 
@@ -132,8 +133,8 @@ def _items(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, 
             raise SettingsError(f"{name}:{line}: {_kind(key)} as a name; write a setting's name")
         if key.value in seen:
             raise SettingsError(
-                f"{name}:{line}: {key.value} is there twice, first on line {seen[key.value]}; "
-                "keep one"
+                f"{name}:{line}: {named(key.value)} is there twice, first on line "
+                f"{seen[key.value]}; keep one"
             )
         seen[key.value] = line
         yield key.value, value, line
@@ -144,7 +145,7 @@ def _text(label: str, node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         raise SettingsError(f"{label} is {_kind(node)}; write one value")
     if node.tag not in _SCALARS:
-        raise SettingsError(f"{label} has the tag {node.tag}; write the value itself")
+        raise SettingsError(f"{label} has the tag {named(node.tag)}; write the value itself")
     if node.tag == f"{_TAG}bool":
         raise SettingsError(
             f"{label}={node.value} is true or false to YAML, which no setting is; write a number, "
