@@ -14,7 +14,7 @@ from hawk_assets.core.sessions import shift
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.conditions import refresh_when_stale
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table, Upstream
-from hawk_assets.orchestration.instance.internals import fetch_failed_checks
+from hawk_assets.orchestration.instance.internals import record_passed_checks
 from hawk_assets.orchestration.metadata import attach, describe
 from hawk_assets.orchestration.partitions import month_window, months_of
 from hawk_assets.storage.tables import Tables
@@ -97,9 +97,7 @@ class StageContext:
 
         A table that raises becomes a failed check, and the other tables go on.
         """
-        failed_before = fetch_failed_checks(
-            self.context.instance, [dg.AssetKey(table.key) for table in self.selected], CONTRACT
-        )
+        passed: list[dg.AssetKey] = []
         failed: set[TableKey] = set()
         for table, compute in computations:
             key = dg.AssetKey(table.key)
@@ -118,9 +116,8 @@ class StageContext:
                 )
                 continue
             yield dg.MaterializeResult(asset_key=key, value=frame)
-            # A passing check costs more than its table: it is recorded only after a failed one.
-            if key in failed_before:
-                yield dg.AssetCheckResult(asset_key=key, check_name=CONTRACT, passed=True)
+            passed.append(key)
+        record_passed_checks(self.context, passed, CONTRACT)
         yield from self.checks
 
 
@@ -152,8 +149,7 @@ def build_stage(
                 CONTRACT,
                 asset=dg.AssetKey(table.key),
                 blocking=True,
-                description="The table was computed and its rows match its schema. Recorded when "
-                "it fails, and when it passes again.",
+                description="The table was computed and its rows match its schema.",
             )
             for table in tables
         ]

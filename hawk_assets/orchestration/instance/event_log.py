@@ -26,12 +26,14 @@ from dagster._core.storage.event_log.schema import (
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, bindparam, create_engine, select
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
 
 _OPEN_DATABASES = 8
+_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION
 _PLANNED_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+_CHECKS = AssetCheckExecutionsTable.c
 Row = dict[str, Any]
 Rows = list[Row]
 
@@ -62,6 +64,8 @@ class BatchedAssetEvents:
                     self._store_asset_event(conn, event, event_id)
             if checks := [check for entry in stored for check in _planned_checks(*entry)]:
                 conn.execute(AssetCheckExecutionsTable.insert(), checks)
+            if checks := [check for entry in stored for check in _evaluated_checks(*entry)]:
+                _store_evaluated_checks(conn, checks)
 
     def _mirrored(self, rows: Rows) -> AbstractContextManager[None]:
         """Keep the rows of a run wherever else the storage keeps them, if what follows succeeds."""
@@ -71,6 +75,8 @@ class BatchedAssetEvents:
 def _is_batchable(event: EventLogEntry) -> bool:
     found = event.dagster_event
     kind = found and found.event_type
+    if found and kind == _CHECK:
+        return bool(event.run_id) and found.asset_check_evaluation_data.partition is None
     return kind == _PLANNED_CHECK or bool(kind in ASSET_EVENTS and found and found.asset_key)
 
 
@@ -106,6 +112,53 @@ def _planned_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
     }
     subset = planned.partitions_subset
     return [check | {"partition": p} for p in (subset.get_partition_keys() if subset else [None])]
+
+
+def _evaluated_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
+    """The row of an evaluation, as Dagster's ``_update_asset_check_evaluation`` stores it."""
+    if row["dagster_event_type"] != _CHECK.value:
+        return []
+    found = event.get_dagster_event().asset_check_evaluation_data
+    status, target = AssetCheckExecutionRecordStatus, found.target_materialization_data
+    return [
+        {
+            "asset_key": found.asset_key.to_string(),
+            "check_name": found.check_name,
+            "partition": None,
+            "run_id": row["run_id"],
+            "execution_status": (status.SUCCEEDED if found.passed else status.FAILED).value,
+            "evaluation_event": row["event"],
+            "evaluation_event_timestamp": row["timestamp"],
+            "evaluation_event_storage_id": event_id,
+            "materialization_event_storage_id": target.storage_id if target else None,
+        }
+    ]
+
+
+def _store_evaluated_checks(conn: Connection, checks: Rows) -> None:
+    """An evaluation replaces the row of its plan; without a plan it is a new row.
+
+    :param checks: of one run, in order
+    """
+    of_run = (_CHECKS.run_id == checks[0]["run_id"], _CHECKS.partition.is_(None))
+    query = select(_CHECKS.asset_key, _CHECKS.check_name).where(*of_run)
+    known = {tuple(row) for row in conn.execute(query)}
+    new: Rows = []
+    updates: Rows = []
+    for check in checks:
+        key = check["asset_key"], check["check_name"]
+        (updates if key in known else new).append(check)
+        known.add(key)
+    if new:
+        conn.execute(AssetCheckExecutionsTable.insert(), new)
+    if updates:
+        update = AssetCheckExecutionsTable.update().where(
+            *of_run,
+            _CHECKS.asset_key == bindparam("of_asset"),
+            _CHECKS.check_name == bindparam("of_check"),
+        )
+        named = [c | {"of_asset": c["asset_key"], "of_check": c["check_name"]} for c in updates]
+        conn.execute(update, named)
 
 
 def _create(path: str, content: bytes) -> bool:

@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from hawk_assets.commands.runs import run_stage
 from hawk_assets.commands.selection import select_tables
 from hawk_assets.orchestration.assets.market_data import restated_rows
+from hawk_assets.orchestration.assets.stage import CONTRACT
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
     COMBINED_METRICS,
     COMBINED_PERFORMANCE,
+    MARKET_DATA,
     WEIGHTS,
     insights,
     model_states,
@@ -92,6 +96,37 @@ def test_a_month_without_sessions_is_empty_and_the_account_goes_on(tmp_path: Pat
     assert sorted(metrics["as_of"].dt.month.unique()) == [2, 3, 4, 6, 7]
     since_start = metrics[(metrics["window"] == "running") & (metrics["metric"] == "days")]
     assert since_start["value"].iloc[-1] == prices["date"].nunique()
+
+
+def test_after_a_backfill_every_check_has_passed_on_the_materialisation_of_its_run(
+    tmp_path: Path,
+) -> None:
+    """A fresh desk shows no check as failed, skipped or never run."""
+    with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
+        assert desk.backfill() == {}
+        graph = desk.pipeline.defs.resolve_asset_graph()
+        storage = desk.instance.event_log_storage
+        checks = storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
+        assert checks.keys() == graph.asset_check_keys
+        for key, record in checks.items():
+            assert record.status == AssetCheckExecutionRecordStatus.SUCCEEDED
+            assert record.event
+            (latest,) = desk.instance.fetch_materializations(key.asset_key, limit=1).records
+            assert record.run_id == latest.run_id
+            if key.name == CONTRACT:
+                found = record.event.get_dagster_event().asset_check_evaluation_data
+                assert found.target_materialization_data
+                assert found.target_materialization_data.storage_id == latest.storage_id
+
+
+def test_a_contract_that_was_broken_has_passed_after_the_next_run(tmp_path: Path) -> None:
+    key = dg.AssetCheckKey(dg.AssetKey(MARKET_DATA), CONTRACT)
+    with open_desk(tmp_path, ragged_prices(), "2015-02") as desk:
+        for factor, passes in ((-1.0, False), (1.0, True)):
+            desk.feed(ragged_prices().assign(close=lambda t, f=factor: f * t["close"]))
+            assert (MARKET_DATA not in desk.backfill(None, None, "market_data")) == passes
+            (record,) = desk.instance.event_log_storage.get_asset_check_execution_history(key, 1)
+            assert (record.status == AssetCheckExecutionRecordStatus.SUCCEEDED) == passes
 
 
 def test_restated_rows_are_those_that_differ_or_are_gone() -> None:

@@ -17,6 +17,7 @@ from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationPlanned,
+    AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.events import (
     AssetMaterializationPlannedData,
@@ -153,11 +154,21 @@ def planned_check(asset: AssetKey, partitions: Sequence[str]) -> DagsterEvent:
     )
 
 
-def checked(asset: AssetKey, partition: str | None, passed: bool) -> DagsterEvent:
+def checked(
+    asset: AssetKey,
+    partition: str | None,
+    passed: bool,
+    target: AssetCheckEvaluationTargetMaterializationData | None = None,
+) -> DagsterEvent:
     return of_type(
         DagsterEventType.ASSET_CHECK_EVALUATION,
         AssetCheckEvaluation(
-            asset_key=asset, check_name="contract", passed=passed, partition=partition, metadata={}
+            asset_key=asset,
+            check_name="contract",
+            passed=passed,
+            partition=partition,
+            metadata={},
+            target_materialization_data=target,
         ),
     )
 
@@ -261,6 +272,28 @@ def test_a_run_of_twenty_assets_leaves_the_rows_that_dagster_leaves(
         assert [tuple(row) for row in joined] == [
             (a.to_string(), m, a.to_string(), version) for a, m, version in made * 3
         ]
+
+
+def test_evaluations_in_one_batch_leave_the_rows_that_dagster_leaves(
+    databases: dict[str, Kind],
+) -> None:
+    """With a plan and without one; the same check twice; of one month, which goes apart."""
+    assets = [AssetKey(["insights", f"model_{i:02d}"]) for i in range(20)]
+    target = AssetCheckEvaluationTargetMaterializationData(
+        storage_id=7, run_id="run", timestamp=BEGAN
+    )
+    plans = [planned_check(asset, []) for asset in assets[3:]]
+    plans.append(planned_check(assets[0], MONTHS[:1]))
+    evaluations = [checked(asset, None, i % 3 > 0, target) for i, asset in enumerate(assets)]
+    evaluations += [checked(asset, None, True) for asset in (assets[0], assets[-1])]
+    evaluations.append(checked(assets[0], MONTHS[0], False))
+    stock, batched = databases["stock"].stock(), databases["batched"].batched()
+    for events in (plans, evaluations):
+        entries = [entry("run", i, event) for i, event in enumerate(events)]
+        for one in entries:
+            stock.store_event(one)
+        batched.store_event_batch(entries)
+    assert rows(batched, "run") == rows(stock, "run")
 
 
 def answers(storage: SqlEventLogStorage) -> list[Any]:

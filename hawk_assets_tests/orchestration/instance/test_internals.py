@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+import dagster as dg
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._record import get_record_annotations, is_record
@@ -24,6 +25,8 @@ from hawk_assets.orchestration import instance
 ROOT = Path(hawk_assets.__file__).parent
 MODULES = {file: file.stem for file in Path(instance.__file__).parent.glob("[a-z]*.py")}
 LIST = Path(__file__).with_name("private_names.txt")
+CALLED = {"DagsterEvent.from_step": dg.DagsterEvent.from_step}
+"""Functions without an underscore that Dagster does not document."""
 USED_FROM_OUTSIDE = (SqlEventLogStorage, StepExecutionContext)
 """Classes whose private attributes are used on their objects, not by a subclass."""
 
@@ -81,7 +84,7 @@ def signature_of(value: object) -> str:
 
 
 def lines() -> list[str]:
-    found = set()
+    found = {f"dagster.{name}{signature_of(value)}" for name, value in CALLED.items()}
     for tree in trees():
         for name in imported(tree):
             module, _, last = name.rpartition(".")
