@@ -51,9 +51,9 @@ class PostgresStorage(CompositeStorage):
     ) -> Self:
         """:raises SettingsError: one of the settings is not there"""
         if unset := [name for name in _SETTINGS.values() if not os.environ.get(name)]:
+            remedy = "is not set; set it" if len(unset) == 1 else "are not set; set them"
             raise SettingsError(
-                f"Dagster's instance is in PostgreSQL, and {', '.join(unset)} "
-                f"{'is' if len(unset) == 1 else 'are'} not set; set them"
+                f"dagster.yaml keeps the instance in PostgreSQL, but {', '.join(unset)} {remedy}"
             )
         if not (port := os.environ["HAWK_POSTGRES_PORT"]).isdigit():
             raise SettingsError(
