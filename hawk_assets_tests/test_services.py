@@ -13,12 +13,14 @@ import dagster as dg
 import pytest
 import yaml
 
+import hawk_assets
 from hawk_assets.models import discover
 from hawk_assets.orchestration.build import build_defs
 from hawk_assets.orchestration.catalog import SERVICES
 from hawk_assets.orchestration.instance.dagster_home import INSTANCE_SETTINGS, WORKSPACE
 from hawk_assets_tests.pipelines import REPOSITORY
 
+ROOT = Path(hawk_assets.__file__).parent
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
 
 
@@ -42,14 +44,16 @@ def specs(service: str, own: bool) -> dict[str, dg.AssetSpec]:
 
 
 def tables() -> list[str]:
-    """Service and table, the models' names left out: they come and go."""
+    """Service, group and table; without the models' names, which come and go."""
     models = set(discover())
     found = set()
     for service in SERVICES:
-        for key in specs(service, own=True):
+        for key, spec in specs(service, own=True).items():
             folder, _, model = key.partition("/")
             assert not model or model in models
-            found.add(f"{service} {folder}{'/<model>' if model else ''}")
+            assert spec.tags["service"] == service
+            assert spec.tags.get("model", "") == model
+            found.add(f"{service} {spec.group_name} {folder}{'/<model>' if model else ''}")
     return sorted(found)
 
 
@@ -58,10 +62,15 @@ def test_no_table_has_vanished_or_moved() -> None:
     assert SNAPSHOT.read_text().splitlines() == tables()
 
 
+def test_every_group_is_a_folder_of_the_package() -> None:
+    groups = {line.split()[1] for line in SNAPSHOT.read_text().splitlines()}
+    assert all((ROOT / group / "__init__.py").is_file() for group in groups)
+
+
 def test_every_model_has_every_table_that_models_have() -> None:
     per_model = [line.split("/")[0].split() for line in tables() if line.endswith("<model>")]
     assert len(per_model) == 4
-    for service, folder in per_model:
+    for service, _, folder in per_model:
         found = {
             k.partition("/")[2] for k in specs(service, own=True) if k.startswith(f"{folder}/")
         }
@@ -80,6 +89,8 @@ def test_what_a_service_reads_of_others_has_the_months_of_its_owner(service: str
     assert (service == "model_state_generator") == (not foreign)
     for key, spec in foreign.items():
         assert spec.partitions_def == owners[key].partitions_def
+        assert spec.group_name == owners[key].group_name
+        assert spec.tags.items() <= owners[key].tags.items()
         assert spec.partitions_def is not None
 
 

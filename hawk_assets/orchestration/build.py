@@ -77,6 +77,8 @@ def _build_external_spec(table: Table, partitions: dg.PartitionsDefinition[Any])
     return dg.AssetSpec(
         dg.AssetKey(table.key),
         partitions_def=partitions,
+        group_name=table.group,
+        tags=table.tags,
         automation_condition=refresh_when_stale(table) if table.upstreams else None,
     )
 

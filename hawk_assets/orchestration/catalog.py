@@ -30,6 +30,18 @@ SERVICES = {
 }
 STAGES = tuple(stage for stages in SERVICES.values() for stage in stages)
 SERVICE_OF = {stage: service for service, stages in SERVICES.items() for stage in stages}
+GROUP_OF = {
+    "market_data": "sources",
+    "model_states": "model_states",
+    "insights": "insights",
+    "performance": "simulation",
+    "weights": "aggregation",
+    "combined_insights": "aggregation",
+    "combined_performance": "aggregation",
+}
+"""The asset group of a stage: the folder of the package that computes it. The account of the
+combined book is shown with the book."""
+
 METRICS_MONTHS = 36
 
 MARKET_DATA: TableKey = ("market_data",)
@@ -101,6 +113,15 @@ class Table:
     @property
     def service(self) -> str:
         return SERVICE_OF[self.stage]
+
+    @property
+    def group(self) -> str:
+        return GROUP_OF[self.stage]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Labels to filter by in the UI."""
+        return {"service": self.service, **({"model": self.model} if self.model else {})}
 
     @property
     def date_column(self) -> str:

@@ -188,13 +188,13 @@ def build_spec(
         ],
         partitions_def=partitions,
         description=table.description,
-        group_name=table.service,
+        group_name=table.group,
         owners=OWNERS,
         kinds={"python", "parquet"},
         code_version=table.code_version(),
         skippable=True,
         automation_condition=refresh_when_stale(table) if table.upstreams else None,
-        tags={"model": table.model} if table.model else {},
+        tags=table.tags,
     ).with_io_manager_key("io_manager")
 
 
