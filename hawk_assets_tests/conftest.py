@@ -1,15 +1,19 @@
 """The order of the tests: those that share something slow begin first, beside all others.
 
-And a machine without a MOSEK licence, whatever this one has.
+And a machine without a MOSEK licence and without a settings file, whatever this one has.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hawk_assets.aggregation.mosek_session import get_session
+from hawk_assets.orchestration.settings.environment import CONFIG
 from hawk_assets_tests.aggregation.servers import LICENCE
+
+os.environ[CONFIG] = os.devnull  # not the hawk.yaml that may be at the root of the project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hawk_assets.orchestration.settings.declaration import ABOUT, SECTIONS
-from hawk_assets.orchestration.settings.entries import without_password
+from hawk_assets.orchestration.settings.entries import mask_password
 from hawk_assets.orchestration.settings.loading import Loaded
 
 MASK = "***"
@@ -61,5 +61,5 @@ def _plain(value: Any) -> str | int | float | None:
     if isinstance(value, time):
         return f"{value:%H:%M}"
     if isinstance(value, Path | str):
-        return without_password(str(value))
+        return mask_password(str(value))
     return value  # type: ignore[no-any-return]

@@ -1,16 +1,15 @@
 """Everything that can be set: its names, its type, its default and what it is for.
 
-Where values come from is in ``sources`` and ``loading``. docs/settings.md, the example of
-``hawk.yaml`` and the lists in deployments are made from this declaration.
+Where values come from is in ``environment``, ``hawk_yaml`` and ``loading``; what they may be is in
+``values``. docs/settings.md, docs/hawk.yaml and the lists in deployments are made from this.
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
-from datetime import datetime, time
+from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import BeforeValidator, WrapValidator, model_validator
@@ -21,12 +20,21 @@ from hawk_assets.aggregation.parameters import (
     OBJECTIVES,
     AggregationParameters,
 )
-from hawk_assets.aggregation.solvers import SOLVER_NAMES, SolverSettings, is_address
-from hawk_assets.core.errors import SettingsError
+from hawk_assets.aggregation.solvers import SOLVER_NAMES, SolverSettings
 from hawk_assets.insights.sizing import SizingParameters
+from hawk_assets.orchestration.settings.values import (
+    check_choice,
+    check_http_address,
+    check_optserver,
+    check_port,
+    parse_month,
+    parse_seconds,
+    parse_time,
+    resolve_path,
+    translate_errors,
+)
 from hawk_assets.simulation.settings import SimulationSettings
 
-_T = TypeVar("_T")
 _SECRET = "is a secret, and hawk.yaml goes into git"
 _FOR_DAGSTER = "is read by Dagster's own processes, from the environment only"
 _FOR_GOOGLE = "is read by Google's libraries, from the environment only"
@@ -52,76 +60,9 @@ class About:
     address: bool = False
 
 
-def _month(value: Any) -> pd.Timestamp:
-    try:
-        month = pd.to_datetime(value, format="%Y-%m-%d")
-    except ValueError:
-        month = pd.NaT
-    if not isinstance(month, pd.Timestamp) or month.day != 1:
-        raise ValueError("is not the first day of a month; write it like 2006-01-01")
-    return month
-
-
-def _seconds(value: Any) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", str(value)):
-        raise ValueError("is not a number of seconds from 1; write it like 30")
-    return int(value)
-
-
-def _time(value: Any) -> time:
-    if isinstance(value, time):
-        return value
-    try:
-        return datetime.strptime(value, "%H:%M").time()
-    except ValueError:
-        raise ValueError("is not a time of day; write it in UTC, like 06:00") from None
-
-
-def _http(value: Any) -> Any:
-    if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value):
-        raise ValueError("is not an address; write it like https://host/path")
-    return value
-
-
-def _port(value: Any) -> Any:
-    if value is not None and not (str(value).isascii() and str(value).isdigit()):
-        raise ValueError("is not the number of a port; write it like 5432")
-    return value
-
-
-def _path(value: Any) -> Path:
-    try:
-        return Path(value).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("names the home of a user that this machine does not have") from None
-
-
-def _one_of(names: Mapping[str, str] | tuple[str, ...]) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if value not in names:
-            raise ValueError(f"is not known; choose one of {', '.join(names)}")
-        return value
-
-    return check
-
-
-def _optserver(value: Any) -> Any:
-    if value is not None and not is_address(value):
-        raise ValueError("is not the address of an OptServer; write it like http://host:30080")
-    return value
-
-
-def _in_words(value: Any, build: Callable[[Any], _T]) -> _T:
-    """Let pydantic say to which setting an error of ours belongs."""
-    try:
-        return build(value)
-    except SettingsError as error:
-        raise ValueError(str(error)) from None
-
-
-_ours = WrapValidator(_in_words)
-_Month = Annotated[pd.Timestamp, BeforeValidator(_month)]
-_Http = BeforeValidator(_http)
+_ours = WrapValidator(translate_errors)
+_Month = Annotated[pd.Timestamp, BeforeValidator(parse_month)]
+_Http = BeforeValidator(check_http_address)
 
 
 class Settings(BaseSettings):
@@ -174,7 +115,7 @@ class Settings(BaseSettings):
     ] = None
     objective: Annotated[
         str,
-        BeforeValidator(_one_of(OBJECTIVES)),
+        BeforeValidator(check_choice(OBJECTIVES)),
         About(
             "HAWK_OBJECTIVE",
             "how the models are weighted: " + ", ".join(f"`{name}`" for name in OBJECTIVES),
@@ -198,7 +139,7 @@ class Settings(BaseSettings):
     )
     solver: Annotated[
         str,
-        BeforeValidator(_one_of(SOLVER_NAMES)),
+        BeforeValidator(check_choice(SOLVER_NAMES)),
         About(
             "HAWK_SOLVER",
             "`mosek`, `clarabel`, or `auto`: MOSEK, and Clarabel where MOSEK cannot be used",
@@ -214,7 +155,7 @@ class Settings(BaseSettings):
     ] = None
     optserver: Annotated[
         str | None,
-        BeforeValidator(_optserver),
+        BeforeValidator(check_optserver),
         About(
             "HAWK_OPTSERVER",
             "a MOSEK OptServer that solves and has the licence, `http://host:port`",
@@ -224,7 +165,7 @@ class Settings(BaseSettings):
     ] = None
     tick_seconds: Annotated[
         int,
-        BeforeValidator(_seconds),
+        BeforeValidator(parse_seconds),
         About(
             "HAWK_TICK_SECONDS",
             "seconds between two checks of a service for new data and stale months",
@@ -243,7 +184,7 @@ class Settings(BaseSettings):
     ] = None
     book_due: Annotated[
         time,
-        BeforeValidator(_time),
+        BeforeValidator(parse_time),
         About(
             "HAWK_BOOK_DUE",
             "time in UTC, `HH:MM`, by which the book of a session is due on the day after it",
@@ -261,7 +202,7 @@ class Settings(BaseSettings):
     ] = None
     dagster_home: Annotated[
         Path,
-        BeforeValidator(_path),
+        BeforeValidator(resolve_path),
         About("DAGSTER_HOME", "Dagster's folder: runs and event log"),
     ] = Path(".hawk/dagster")
     compute_logs: Annotated[
@@ -284,7 +225,7 @@ class Settings(BaseSettings):
     ] = None
     postgres_port: Annotated[
         str | None,
-        BeforeValidator(_port),
+        BeforeValidator(check_port),
         About("HAWK_POSTGRES_PORT", "port of that PostgreSQL", not_in_file=_FOR_DAGSTER),
     ] = None
     postgres_user: Annotated[

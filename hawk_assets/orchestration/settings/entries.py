@@ -32,44 +32,44 @@ Entries = Mapping[str, Entry]
 """By key, as ``start`` or ``aggregation.cap``."""
 
 
-def about(key: str) -> About:
+def find_about(key: str) -> About:
     """What there is to know of a setting, or of the section it is in."""
     return ABOUT[key.partition(".")[0]]
 
 
-def said(key: str, entry: Entry) -> str:
+def describe(key: str, entry: Entry) -> str:
     """What messages call a setting, with its value unless that may be a secret."""
-    if about(key).secret or about(key).address:
+    if find_about(key).secret or find_about(key).address:
         return entry.label
     return f"{entry.label}={quote(entry.text or '')}"
 
 
 def quote(text: str) -> str:
     """A value for a message: on one line, not too long, without a password in an address."""
-    short = without_password(text)
+    short = mask_password(text)
     return repr(short if len(short) <= _LONGEST else f"{short[:_LONGEST]}...")
 
 
-def named(name: str) -> str:
+def show_name(name: str) -> str:
     """A name for a message: as it is, unless it would break the line."""
     return name if name and name.isprintable() and len(name) <= _LONGEST else quote(name)
 
 
-def without_password(text: str) -> str:
+def mask_password(text: str) -> str:
     return re.sub(r"(?<=://)[^/\s]*@", "***@", text)
 
 
 def holds_password(text: str) -> bool:
-    return without_password(text) != text
+    return mask_password(text) != text
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
     found = get_close_matches(name, known, n=1) or [
         candidate for candidate in known if len(name) > 2 and name in candidate
     ]
-    return f"did you mean {found[0]}?" if found else f"there are {', '.join(known)}"
+    return f"did you mean {found[0]}?" if found else f"known are {', '.join(known)}"
 
 
 def sections_with(key: str) -> list[str]:

@@ -9,10 +9,10 @@ from hawk_assets.orchestration.settings.entries import (
     Entries,
     Entry,
     holds_password,
-    named,
-    nearest,
     quote,
     section_entry,
+    show_name,
+    suggest,
 )
 
 CONFIG = "HAWK_CONFIG"
@@ -69,7 +69,7 @@ def _check_name(name: str, known: list[str]) -> None:
     if not name.upper().startswith("HAWK_") or name == CONFIG or name.startswith(FOR_TESTS):
         return
     hawk = [n for n in known if n.startswith("HAWK_")]
-    raise SettingsError(f"{named(name)} is not a setting; {nearest(name.upper(), hawk)}")
+    raise SettingsError(f"{show_name(name)} is not a setting; {suggest(name.upper(), hawk)}")
 
 
 def _read_pairs(section: str, variable: str, text: str) -> Entries:
@@ -96,11 +96,11 @@ def _pairs(section: str, variable: str, text: str) -> Iterator[tuple[str, str]]:
             )
         if key not in SECTIONS[section]:
             raise SettingsError(
-                f"{variable}: {quote(pair.strip())}: {named(key)} is not a setting; "
+                f"{variable}: {quote(pair.strip())}: {show_name(key)} is not a setting; "
                 + (
                     f"it is one of its own, set {ABOUT[key].variable}"
                     if key in ABOUT
-                    else nearest(key, SECTIONS[section])
+                    else suggest(key, SECTIONS[section])
                 )
             )
         yield key, value

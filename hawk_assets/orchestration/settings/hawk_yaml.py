@@ -11,10 +11,10 @@ from hawk_assets.orchestration.settings.declaration import ABOUT, SECTIONS
 from hawk_assets.orchestration.settings.entries import (
     Entry,
     holds_password,
-    named,
-    nearest,
     section_entry,
     sections_with,
+    show_name,
+    suggest,
 )
 from hawk_assets.orchestration.settings.environment import CONFIG
 
@@ -92,7 +92,7 @@ def _entries(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, Entry]]:
     for key, node, line in _items(name, root):
         place = f"{name}:{line}"
         if key not in ABOUT:
-            raise SettingsError(f"{place}: {named(key)} is not a setting; {_remedy(key)}")
+            raise SettingsError(f"{place}: {show_name(key)} is not a setting; {_remedy(key)}")
         if ABOUT[key].not_in_file:
             raise SettingsError(
                 f"{place}: {key} {ABOUT[key].not_in_file}; set {ABOUT[key].variable} in the "
@@ -100,7 +100,7 @@ def _entries(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, Entry]]:
             )
         if key not in SECTIONS:
             if text := _text(f"{place}: {key}", node):
-                yield key, _checked(key, Entry(text, place, f"{place}: {key}"))
+                yield key, _refuse_password(key, Entry(text, place, f"{place}: {key}"))
         elif isinstance(node, yaml.MappingNode):
             yield from _section(name, key, node)
         elif node.tag != f"{_TAG}null":
@@ -118,9 +118,9 @@ def _section(name: str, section: str, root: yaml.MappingNode) -> Iterator[tuple[
             remedy = (
                 f"it stands on its own, not in {section}"
                 if key in ABOUT
-                else nearest(key, SECTIONS[section])
+                else suggest(key, SECTIONS[section])
             )
-            raise SettingsError(f"{place}: {named(full)} is not a setting; {remedy}")
+            raise SettingsError(f"{place}: {show_name(full)} is not a setting; {remedy}")
         label = f"{place}: {full}"
         yield full, section_entry(section, key, _text(label, node), place, label)
 
@@ -133,7 +133,7 @@ def _items(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, 
             raise SettingsError(f"{name}:{line}: {_kind(key)} as a name; write a setting's name")
         if key.value in seen:
             raise SettingsError(
-                f"{name}:{line}: {named(key.value)} is there twice, first on line "
+                f"{name}:{line}: {show_name(key.value)} is there twice, first on line "
                 f"{seen[key.value]}; keep one"
             )
         seen[key.value] = line
@@ -145,7 +145,7 @@ def _text(label: str, node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         raise SettingsError(f"{label} is {_kind(node)}; write one value")
     if node.tag not in _SCALARS:
-        raise SettingsError(f"{label} has the tag {named(node.tag)}; write the value itself")
+        raise SettingsError(f"{label} has the tag {show_name(node.tag)}; write the value itself")
     if node.tag == f"{_TAG}bool":
         raise SettingsError(
             f"{label}={node.value} is true or false to YAML, which no setting is; write a number, "
@@ -154,7 +154,7 @@ def _text(label: str, node: yaml.Node) -> str:
     return "" if node.tag == f"{_TAG}null" else str(node.value)
 
 
-def _checked(key: str, entry: Entry) -> Entry:
+def _refuse_password(key: str, entry: Entry) -> Entry:
     if (ABOUT[key].address and "@" in (entry.text or "")) or holds_password(entry.text or ""):
         raise SettingsError(
             f"{entry.label} holds a user or a password, and hawk.yaml goes into git; set "
@@ -166,7 +166,7 @@ def _checked(key: str, entry: Entry) -> Entry:
 def _remedy(key: str) -> str:
     if there := sections_with(key):
         return f"did you mean {' or '.join(there)}?"
-    return nearest(key.lower().removeprefix("hawk_"), ABOUT)
+    return suggest(key.lower().removeprefix("hawk_"), ABOUT)
 
 
 def _line(node: yaml.Node) -> int:

@@ -14,7 +14,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.settings.declaration import SECTIONS, Settings
-from hawk_assets.orchestration.settings.entries import Entries, Entry, about, said
+from hawk_assets.orchestration.settings.entries import Entries, Entry, describe, find_about
 from hawk_assets.orchestration.settings.environment import read_environment
 from hawk_assets.orchestration.settings.hawk_yaml import find_file, read_file
 
@@ -61,7 +61,7 @@ def find_dagster_home(environment: Mapping[str, str] = os.environ) -> Path:
 
     :raises SettingsError: as ``load_settings``
     """
-    variable = about("dagster_home").variable
+    variable = find_about("dagster_home").variable
     if text := environment.get(variable):
         entry: Entry | None = Entry(text, variable, variable)
     else:
@@ -107,11 +107,11 @@ def _explain(error: ValidationError, entries: Entries) -> str:
         section, _, name = key.partition(".")
         default = SECTIONS[section][name].default
         problem = _NUMBERS.get(kind, "is of the wrong type; write it like {default}")
-        return f"{said(key, entries[key])} {problem.format(default=default)}"
+        return f"{describe(key, entries[key])} {problem.format(default=default)}"
     problem = str(found["ctx"]["error"])
     if key in SECTIONS:
         return f"{_blame(key, problem, entries).place}: {problem}"
-    return f"{said(key, entries[key])} {problem}"
+    return f"{describe(key, entries[key])} {problem}"
 
 
 def _blame(section: str, problem: str, entries: Entries) -> Entry:
@@ -127,7 +127,7 @@ def _check_span(settings: Settings, entries: Entries) -> None:
     start, end = settings.start, settings.end
 
     def name(key: str, month: pd.Timestamp) -> str:
-        label = entries[key].label if key in entries else about(key).variable
+        label = entries[key].label if key in entries else find_about(key).variable
         return f"{label}={month:%Y-%m-%d}"
 
     if end is not None and end < start:

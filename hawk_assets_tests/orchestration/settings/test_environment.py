@@ -301,7 +301,7 @@ def test_none_is_no_commission(nothing: str) -> None:
         (
             "HAWK_AGGREGATION",
             "limit=0.3",
-            "HAWK_AGGREGATION: 'limit=0.3': limit is not a setting; there are cap, cost_bps, famil",
+            "HAWK_AGGREGATION: 'limit=0.3': limit is not a setting; known are cap, cost_bps, famil",
         ),
         (
             "HAWK_AGGREGATION",
@@ -356,7 +356,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name_and_without_its_va
 
 def test_a_variable_like_none_is_refused_with_all_names(refused: Refused) -> None:
     says = refused(HAWK_XYZZY="1")
-    assert says.startswith("HAWK_XYZZY is not a setting; there are HAWK_AGGREGATION, HAWK_BOOK_DUE")
+    assert says.startswith("HAWK_XYZZY is not a setting; known are HAWK_AGGREGATION, HAWK_BOOK_DUE")
     assert "MOSEKLM" not in says
 
 

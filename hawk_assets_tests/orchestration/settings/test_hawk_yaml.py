@@ -106,7 +106,7 @@ def test_dagsters_home_is_found_without_a_look_at_other_settings(folder: Path) -
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("a: 1", "hawk.yaml:1: a is not a setting; there are aggregation, book_due, commitments"),
+        ("a: 1", "hawk.yaml:1: a is not a setting; known are aggregation, book_due, commitments"),
         ("marketdata: x", "hawk.yaml:1: marketdata is not a setting; did you mean market_data?"),
         ("\nHAWK_STORAGE: x", "hawk.yaml:2: HAWK_STORAGE is not a setting; did you mean storage?"),
         ("cap: 0.3", "did you mean aggregation.cap or sizing.cap?"),

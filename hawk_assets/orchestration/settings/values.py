@@ -1,0 +1,84 @@
+"""What a setting may be: each function takes what is written and returns it in the right type.
+
+A message is the end of a sentence that begins with the setting: "HAWK_START='x' is not ...".
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from hawk_assets.aggregation.solvers import is_address
+from hawk_assets.core.errors import SettingsError
+
+_T = TypeVar("_T")
+
+
+def parse_month(value: Any) -> pd.Timestamp:
+    try:
+        month = pd.to_datetime(value, format="%Y-%m-%d")
+    except ValueError:
+        month = pd.NaT
+    if not isinstance(month, pd.Timestamp) or month.day != 1:
+        raise ValueError("is not the first day of a month; write it like 2006-01-01")
+    return month
+
+
+def parse_seconds(value: Any) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", str(value)):
+        raise ValueError("is not a number of seconds from 1; write it like 30")
+    return int(value)
+
+
+def parse_time(value: Any) -> time:
+    if isinstance(value, time):
+        return value
+    try:
+        return datetime.strptime(value, "%H:%M").time()
+    except ValueError:
+        raise ValueError("is not a time of day; write it in UTC, like 06:00") from None
+
+
+def check_http_address(value: Any) -> Any:
+    if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value):
+        raise ValueError("is not an address; write it like https://host/path")
+    return value
+
+
+def check_port(value: Any) -> Any:
+    if value is not None and not (str(value).isascii() and str(value).isdigit()):
+        raise ValueError("is not the number of a port; write it like 5432")
+    return value
+
+
+def resolve_path(value: Any) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("names the home of a user that this machine does not have") from None
+
+
+def check_choice(names: Mapping[str, str] | tuple[str, ...]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value not in names:
+            raise ValueError(f"is not known; choose one of {', '.join(names)}")
+        return value
+
+    return check
+
+
+def check_optserver(value: Any) -> Any:
+    if value is not None and not is_address(value):
+        raise ValueError("is not the address of an OptServer; write it like http://host:30080")
+    return value
+
+
+def translate_errors(value: Any, build: Callable[[Any], _T]) -> _T:
+    """Let pydantic say to which setting an error of ours belongs."""
+    try:
+        return build(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
