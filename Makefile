@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## backfill the whole history on the built-in sample market, or HAWK_MARKET_DATA
 	@$(BIN)/hawk demo
 
-dev: $(READY) ## the Dagster UI, daemon and four code locations on http://127.0.0.1:3000
+dev: $(READY) ## the Dagster UI, daemon and one code location on http://127.0.0.1:3000
 	@$(BIN)/hawk dev
 
 stack: $(READY) ## all of production on loopback but its containers, with a bucket and a warehouse
