@@ -138,7 +138,7 @@ def test_a_source_that_holds_no_prices_is_refused(
         (["backfill", "--from", "2015-03-01", "--to", "2015-01-01"], {}, "is after --to"),
         (["status"], {"HAWK_START": "2015-1"}, "HAWK_START='2015-1' is not the first day of a"),
         (["status"], {"HAWK_END": "2014-01-01"}, "HAWK_END=2014-01-01 is before HAWK_START"),
-        (["status"], {"DAGSTER_HOME": "prices.parquet"}, "cannot be made"),
+        (["status"], {"DAGSTER_HOME": "prices.parquet"}, "cannot be created"),
         (["status"], {"HAWK_MARKET_DATA": "ftp://prices"}, "HAWK_MARKET_DATA='ftp://prices'"),
         (["status"], {"HAWK_SOLVER": "cplex"}, "HAWK_SOLVER='cplex' is not known; choose one"),
     ],

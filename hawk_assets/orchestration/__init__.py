@@ -1,1 +1,1 @@
-"""The only package that imports Dagster: what the assets are, where they live, when they run."""
+"""Dagster around the pure functions: the catalog, the assets, what runs by itself, the instance."""

@@ -1,6 +1,6 @@
-"""The way to BigQuery: Google's client, with the credentials of this process.
+"""The client for BigQuery: Google's own, with the credentials of this process.
 
-dagster-gcp's resource takes a key only as a temporary file on the disk, named in the environment.
+dagster-gcp's resource writes a key to a temporary file and names it in the environment.
 """
 
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def connect(project: str | None = None) -> "Client":
     """Open a client.
 
-    :param project: where queries run, and what pays for them; default: GOOGLE_CLOUD_PROJECT, or
-        else the credentials' project
+    :param project: runs the queries and pays for them; default: GOOGLE_CLOUD_PROJECT, or else the
+        credentials' project
     :raises SettingsError: there is no project, no credentials, or the packages are not installed
     """
     try:
-        # Takes a second, and only those who ask the source need it.
+        # Imported here: it takes a second, and only the service that reads the source needs it.
         from google.cloud.bigquery import Client
     except ImportError as error:
         raise SettingsError(
@@ -31,5 +31,5 @@ def connect(project: str | None = None) -> "Client":
         return Client(project=project, credentials=credentials)
     except OSError as error:
         raise SettingsError(
-            f"BigQuery: {error}; set GOOGLE_CLOUD_PROJECT to the project that is to pay"
+            f"BigQuery: {error}; set GOOGLE_CLOUD_PROJECT to the project that pays for the queries"
         ) from None

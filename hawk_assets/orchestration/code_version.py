@@ -1,11 +1,11 @@
 """A version that changes when the code behind a number changes, and only then.
 
-Comments, docstrings and layout do not count, and neither does the address of a module: a module
-that is renamed or moved to another folder keeps its version, and so do the tables it is behind.
+Comments, docstrings and layout do not count. Nor does the address of a module: a module that is
+renamed or moved to another folder keeps its version, and its tables stay up to date.
 
-Code that is rewritten has another hash, also when it computes the same numbers. Where that is
-proven, ``code_versions.json`` names the version that such code is known by;
-``hawk_assets_tests.same_numbers`` proves it and writes the file.
+Rewritten code has another hash, even if it computes the same numbers. ``code_versions.json`` gives
+such code its earlier version; ``hawk_assets_tests.same_numbers`` proves that the numbers are the
+same and writes the file.
 """
 
 import ast
@@ -26,8 +26,8 @@ KNOWN_AS = Path(__file__).with_name("code_versions.json")
 def code_version(*parts: ModuleType | str, packages: tuple[str, ...] = ()) -> str:
     """Twelve hexadecimal digits.
 
-    :param parts: modules, hashed with every module of their own package that they import, however
-        indirectly; and strings, such as a model's parameters
+    :param parts: modules, hashed with every module of their own package that they import, directly
+        or not; and strings, such as a model's parameters
     :param packages: installed distributions whose version matters
     """
     digest = hashlib.blake2b(digest_size=6)
@@ -41,7 +41,7 @@ def code_version(*parts: ModuleType | str, packages: tuple[str, ...] = ()) -> st
 
 @cache
 def _known_as() -> dict[str, str]:
-    """The version that code is known by, for code that was rewritten without moving a number."""
+    """By hash of code that was rewritten without moving a number, its earlier version."""
     known: dict[str, str] = json.loads(KNOWN_AS.read_text())
     return known
 
@@ -71,17 +71,17 @@ def _code(name: str) -> ast.Module:
 
 @cache
 def _text(name: str) -> str:
-    """The code of a module, with the content of what it imports in place of its address."""
+    """The code of a module; the address of each import is replaced by a hash of its content."""
     return _unparsed(name, lambda address: f"m{_digest(_unparsed(address, lambda _: 'm'))}")
 
 
 def _unparsed(name: str, renamed: Callable[[str], str]) -> str:
-    """The code as text; ``renamed`` gives another name to each module of its own package."""
+    """The code as text, with each module of its own package renamed by ``renamed``."""
     tree = deepcopy(_code(name))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (address := _own_address(name, node)):
             node.module, node.level = renamed(address), 0
-    # Not a dump of the tree, which differs from one Python to the next.
+    # Not ast.dump: its text differs between versions of Python.
     return ast.unparse(tree)
 
 
@@ -90,7 +90,7 @@ def _digest(text: str) -> str:
 
 
 def _own_address(name: str, node: ast.ImportFrom) -> str | None:
-    """The module that a statement of module ``name`` imports from, if it is of the same package."""
+    """The module that an import in module ``name`` names, if it belongs to the same package."""
     spec = find_spec(name)
     assert spec is not None
     base = resolve_name("." * node.level + (node.module or ""), spec.parent)
@@ -116,7 +116,7 @@ def _closure(name: str) -> frozenset[str]:
 
 
 def _imports(name: str) -> Iterator[str]:
-    """The modules of its own package that a module imports, wherever in it."""
+    """The modules of its own package that a module imports, at its top or in a function."""
     own = name.partition(".")[0]
     for node in ast.walk(_code(name)):
         if isinstance(node, ast.Import):

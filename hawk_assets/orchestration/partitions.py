@@ -1,4 +1,4 @@
-"""Months as partitions, and which months of an input a month of an output reads."""
+"""Months as partitions, and which months of an upstream a month reads."""
 
 import dagster as dg
 import pandas as pd
@@ -7,7 +7,7 @@ from hawk_assets.core.sessions import key_of, shift
 
 
 def monthly(start: pd.Timestamp, end: pd.Timestamp | None) -> dg.MonthlyPartitionsDefinition:
-    """One partition per month from ``start``; the current month is one, still open.
+    """One partition per month from ``start`` to the current month, which is still open.
 
     :param end: last month of a history that has ended, or None
     """
@@ -19,9 +19,9 @@ def monthly(start: pd.Timestamp, end: pd.Timestamp | None) -> dg.MonthlyPartitio
 
 
 def month_window(first: int, last: int) -> dg.TimeWindowPartitionMapping:
-    """Month m of the output reads months ``m + first`` to ``m + last`` of the input.
+    """Month m reads months ``m + first`` to ``m + last`` of the upstream.
 
-    Months before the history starts do not exist, and are not missed.
+    Months before the history starts do not exist and are not required.
     """
     return dg.TimeWindowPartitionMapping(
         start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=first < 0

@@ -180,7 +180,7 @@ def test_a_home_that_cannot_be_used_is_an_error_with_its_path(
     monkeypatch.setenv("DAGSTER_HOME", "")
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(SettingsError, match=f"DAGSTER_HOME={file} cannot be made"):
+    with pytest.raises(SettingsError, match=f"DAGSTER_HOME={file} cannot be created"):
         open_instance(file).__enter__()
     home = tmp_path / "home"
     home.mkdir()

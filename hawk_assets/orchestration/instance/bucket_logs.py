@@ -1,4 +1,4 @@
-"""The output of runs in a bucket; a module of its own, since it needs dagster-gcp."""
+"""The output of runs in a bucket. It needs dagster-gcp."""
 
 from tempfile import gettempdir
 
@@ -14,10 +14,10 @@ from hawk_assets.storage.gcs import open_client
 
 
 class BucketLogs(GCSComputeLogManager):
-    """Dagster's, with the credentials of this process.
+    """Dagster's class, with the credentials of this process.
 
-    Dagster's own constructor opens a client with the application default first, whatever other
-    credentials it is given, and fails where there is no default. This one takes its place.
+    Dagster's constructor always opens a client with the application default first, and fails where
+    there is none. This constructor replaces it.
 
     :param bucket: its name
     :param prefix: of all its files; may be empty

@@ -1,4 +1,4 @@
-"""Where the output of runs is kept: a folder, or a bucket."""
+"""The output of runs, in a folder or a bucket."""
 
 import os
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from hawk_assets.core.errors import SettingsError
 
 
 class ComputeLogs(LocalComputeLogManager):
-    """What ``dagster.yaml`` names where one file is to serve machines with and without a bucket.
+    """The class for a folder, which opens the class for a bucket where a bucket is configured.
 
-    Dagster has a class for folders and one for buckets, and its settings know no choice: this one
-    is a folder's, and gives way to the bucket's.
+    Dagster has one class for each, and ``dagster.yaml`` cannot choose between them. With this one
+    the same file serves machines with and without a bucket.
     """
 
     @classmethod
@@ -27,7 +27,7 @@ class ComputeLogs(LocalComputeLogManager):
     def from_config_value(  # type: ignore[override]
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> ComputeLogManager:
-        """Without ``root``: HAWK_COMPUTE_LOGS, or where Dagster keeps them in its home.
+        """Default of ``root``: HAWK_COMPUTE_LOGS, or else Dagster's own folder in its home.
 
         :raises SettingsError: a bucket that cannot be used
         """

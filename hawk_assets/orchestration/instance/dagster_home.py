@@ -1,4 +1,4 @@
-"""Dagster's own folder, the instance that lives in it, and the runs a dead process left there."""
+"""DAGSTER_HOME: the folder, the instance in it, and the runs that dead processes left there."""
 
 import os
 import re
@@ -19,9 +19,9 @@ WORKSPACE = Path(__file__).with_name("workspace.yaml")
 """Links to the files at the root of the project; copies of them in an installation."""
 
 HOST, PROCESS = "hawk/host", "hawk/pid"
-# Dagster wraps what PostgreSQL's driver raises in an exception of its own, once.
+# Dagster wraps an error of PostgreSQL's driver in one exception of its own.
 _UNUSABLE = (dg.DagsterError, SQLAlchemyError, OSError)
-# What a step prints is copied by four more processes per run; these steps print nothing.
+# Four more processes per run copy what a step prints, and these steps print nothing.
 _OVERRIDES = {
     "compute_logs": {
         "module": "dagster._core.storage.noop_compute_log_manager",
@@ -31,9 +31,9 @@ _OVERRIDES = {
 
 
 def prepare_home(home: Path) -> None:
-    """Make the folder, with this project's instance settings unless it has its own.
+    """Create the folder, with a link to this project's dagster.yaml unless it has its own.
 
-    :raises SettingsError: it cannot be made
+    :raises SettingsError: it cannot be created
     """
     theirs = home / INSTANCE_SETTINGS.name
     try:
@@ -43,13 +43,13 @@ def prepare_home(home: Path) -> None:
             theirs.symlink_to(INSTANCE_SETTINGS)
     except OSError as error:
         raise SettingsError(
-            f"DAGSTER_HOME={home} cannot be made: {error}; point DAGSTER_HOME to a folder that can"
+            f"DAGSTER_HOME={home} cannot be created: {error}; point DAGSTER_HOME to another folder"
         ) from None
     os.environ["DAGSTER_HOME"] = str(home)
 
 
 def _links_to_another_installation(file: Path) -> bool:
-    """Whether it is a link of an earlier call, to a version of this project that may be another."""
+    """Whether an earlier call made it a link to another checkout or version of this project."""
     if not file.is_symlink():
         return False
     target = file.readlink()
@@ -70,13 +70,13 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     except Exception as error:
         if not any(isinstance(e, _UNUSABLE) for e in (error, error.__cause__)):
             raise
-        raise SettingsError(f"DAGSTER_HOME={home} cannot be used: {_explained(error)}") from None
+        raise SettingsError(f"DAGSTER_HOME={home} cannot be used: {_explain(error)}") from None
     with instance:
         yield instance
 
 
-def _explained(error: BaseException) -> str:
-    """What is wrong with an instance, in a line, and what to do."""
+def _explain(error: BaseException) -> str:
+    """Why an instance cannot be opened, and the remedy, in one line."""
     if unset := re.search(r'environment variable "(\w+)" which is not set', str(error)):
         return f"its dagster.yaml reads {unset[1]}, which is not set; set it"
     while error.__cause__:
@@ -91,15 +91,14 @@ def _explained(error: BaseException) -> str:
 
 
 def run_tags() -> dict[str, str]:
-    """Who runs it: without these nobody could tell that the process is gone."""
+    """The tags that identify the process of a run, so that others notice when it dies."""
     return {HOST: socket.gethostname(), PROCESS: str(os.getpid())}
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark the runs of killed ``hawk`` processes on this machine as failed.
 
-    Nothing else would: Dagster takes a run that never ended for one in progress, and waits for its
-    months for ever.
+    Dagster would count them as in progress for ever, and never request their months again.
     """
     filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={HOST: socket.gethostname()})
     for run in instance.get_runs(filters):
@@ -108,7 +107,7 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> None:
 
 
 def is_alive(process: int) -> bool:
-    # This process has no run yet: a run with its number is of one that had the number before.
+    # This process has no run yet: a run with its number belongs to an earlier process.
     if process == os.getpid():
         return False
     try:

@@ -1,9 +1,9 @@
-"""A container per run, watched; a module of its own, since it needs dagster-docker."""
+"""A container per run, with a health check. It needs dagster-docker."""
 
 from dagster_docker import DockerRunLauncher
 
-from hawk_assets.orchestration.instance.run_launchers import CommandApart
+from hawk_assets.orchestration.instance.run_launchers import IgnoresCommandRuns
 
 
-class WatchedDockerRunLauncher(CommandApart, DockerRunLauncher):
-    """Dagster's, which leaves runs of the ``hawk`` command alone."""
+class WatchedDockerRunLauncher(IgnoresCommandRuns, DockerRunLauncher):
+    """Dagster's launcher; it ignores runs of the ``hawk`` command."""

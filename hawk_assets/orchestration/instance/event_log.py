@@ -1,9 +1,9 @@
-"""Dagster's event log storages, made for thousands of months in one run.
+"""Event log storages that write the thousands of events of a run in batches.
 
-Stock Dagster stores a backfill of 20 years and 33 assets event by event: 200 seconds on SQLite, 510
-on PostgreSQL, around 5 seconds of arithmetic. ``dagster.yaml`` names these classes instead. They
-write the rows that stock Dagster writes, and everything it reads stays as it is. Batches only form
-in processes that have ``DAGSTER_EVENT_BATCH_SIZE`` set.
+Stock Dagster stores a backfill of 20 years and 33 assets event by event. That takes 200 seconds on
+SQLite and 510 on PostgreSQL, for 5 seconds of arithmetic. ``dagster.yaml`` names these classes
+instead. They write the same rows as stock Dagster, and reading is unchanged. A process writes
+batches only with ``DAGSTER_EVENT_BATCH_SIZE`` set.
 """
 
 import os
@@ -50,7 +50,7 @@ class BatchedAssetEvents:
                     self.store_event(event)
 
     def _store_together(self: Any, events: Sequence[EventLogEntry]) -> None:
-        """All of them or none: on an error Dagster stores the same events again, one by one."""
+        """All or none: after an error Dagster stores the same events again, one by one."""
         rows = [self._event_to_row(event) for event in events]
         insert = SqlEventLogStorageTable.insert().returning(
             SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
@@ -68,7 +68,7 @@ class BatchedAssetEvents:
                 _store_evaluated_checks(conn, checks)
 
     def _mirrored(self, rows: Rows) -> AbstractContextManager[None]:
-        """Keep the rows of a run wherever else the storage keeps them, if what follows succeeds."""
+        """Write the rows to the run's own database too, if there is one and the block succeeds."""
         return nullcontext()
 
 
@@ -81,9 +81,9 @@ def _is_batchable(event: EventLogEntry) -> bool:
 
 
 def _latest(stored: Sequence[tuple[Row, EventLogEntry, int]]) -> list[tuple[EventLogEntry, int]]:
-    """The last event of each asset and type, which is all that the table of assets keeps.
+    """The last event of each asset and type: the table of assets keeps no others.
 
-    By asset, so that two writers lock its rows in the same order; then in the order of storage.
+    Ordered by asset, so that two writers lock rows in the same order; then by storage id.
     """
     last = {
         (row["asset_key"], row["dagster_event_type"]): (event, event_id)
@@ -94,9 +94,9 @@ def _latest(stored: Sequence[tuple[Row, EventLogEntry, int]]) -> list[tuple[Even
 
 
 def _planned_checks(row: Row, event: EventLogEntry, event_id: int) -> Rows:
-    """What Dagster's ``_store_asset_check_evaluation_planned`` stores: a row per partition.
+    """One row per partition, as Dagster's ``_store_asset_check_evaluation_planned`` stores them.
 
-    It serialises the event, which names all the partitions, anew for each of them.
+    Dagster serialises the event, which lists all partitions, once per partition.
     """
     if row["dagster_event_type"] != _PLANNED_CHECK.value:
         return []
@@ -162,7 +162,10 @@ def _store_evaluated_checks(conn: Connection, checks: Rows) -> None:
 
 
 def _create(path: str, content: bytes) -> bool:
-    """Make a file appear whole; not where another process has made it meanwhile."""
+    """Create a file whole, unless another process creates it meanwhile.
+
+    :return: whether it was created
+    """
     with suppress(OSError), TemporaryDirectory(dir=os.path.dirname(path)) as folder:
         new = Path(folder, "new")
         new.write_bytes(content)
@@ -174,9 +177,9 @@ def _create(path: str, content: bytes) -> bool:
 class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
     """SQLite: a database per run, and an index of asset events across runs.
 
-    The databases last used stay open. Dagster opens and closes them for every event, and each
-    closing copies the write-ahead log into the database and waits for the disk, twice. Between
-    those copies a power failure, not a killed process, may now lose the latest events.
+    The databases used last stay open. Stock Dagster opens and closes them for every event, and
+    each closing copies the write-ahead log into the database and waits for the disk, twice. The
+    price: a power failure can lose the latest events; a killed process cannot.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -196,7 +199,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
         if not base_dir:
             from hawk_assets.orchestration.settings import find_dagster_home
 
-            # Where stock Dagster keeps it, so that either class reads what the other has written.
+            # Stock Dagster's own folder, so that either class reads what the other wrote.
             base_dir = str(find_dagster_home() / "history" / "runs")
         return cls(base_dir, inst_data=inst_data)
 
@@ -213,7 +216,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
         self._announce(run_id)
 
     def _announce(self, run_id: str) -> None:
-        # Whoever watches a run in the UI looks at this file, not at its write-ahead log.
+        # The UI watches this file for new events, not the write-ahead log.
         os.utime(self.path_for_shard(run_id))
 
     @contextmanager
@@ -233,7 +236,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
 
     @cached_property
     def _empty(self) -> bytes:
-        """A database without events: Alembic takes longer to make one than a small run to fill."""
+        """An empty database. Alembic needs longer to create one than a small run to fill it."""
         with TemporaryDirectory() as folder:
             path = os.path.join(folder, "empty.db")
             super()._initdb(create_engine(f"sqlite:///{path}", poolclass=NullPool))
@@ -241,7 +244,7 @@ class BatchedSqliteEventLogStorage(BatchedAssetEvents, SqliteEventLogStorage):
                 return conn.serialize()
 
     def _engine(self, shard: str) -> Engine:
-        """The engine of a database, its one connection open; the one not used longest is closed."""
+        """The engine of a database, with one open connection; the least recently used is closed."""
         engine = self._engines.pop(shard, None)
         if engine is None:
             engine = create_engine(

@@ -1,4 +1,4 @@
-"""The Dagster instance in PostgreSQL; a module of its own, since it needs psycopg2."""
+"""The storage of the Dagster instance in PostgreSQL. It needs psycopg2."""
 
 import os
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class PostgresStorage(CompositeStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        """:raises SettingsError: one of the settings is not there"""
+        """:raises SettingsError: a setting is missing"""
         if unset := [name for name in _SETTINGS.values() if not os.environ.get(name)]:
             remedy = "is not set; set it" if len(unset) == 1 else "are not set; set them"
             raise SettingsError(

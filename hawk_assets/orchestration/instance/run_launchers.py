@@ -1,7 +1,7 @@
-"""Runs as processes of a code server, watched: a run whose process is gone is no run in progress.
+"""Run launchers that notice when the process of a run has died.
 
-Dagster's launcher leaves that to the code server. When that dies as well, the run stays "started"
-for ever, and what it was to make is waited for.
+Dagster's default launcher leaves this to the code server. When the code server dies as well, the
+run stays "started" for ever, and its months are never requested again.
 """
 
 import socket
@@ -14,10 +14,10 @@ from hawk_assets.orchestration.instance.dagster_home import HOST, PROCESS, is_al
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
-    """For code servers on the machine of the daemon; elsewhere a container per run is watched.
+    """Runs as processes of a code server on the daemon's machine, with a health check.
 
-    A run is not given up before its code server is there again: Dagster retries a failed run at
-    once, with the help of that server, or never.
+    A run is not failed before its code server is back: Dagster retries a failed run at once,
+    through that server, or never.
     """
 
     @property
@@ -26,12 +26,12 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         if PROCESS in run.tags:
-            return health_of_command(run)
+            return check_command_run(run)
         process = self._process(run)
-        return _health(None if process and not self._can_be_retried(run) else process)
+        return _check_process(None if process and not self._can_be_retried(run) else process)
 
     def _process(self, run: dg.DagsterRun) -> int | None:
-        """The process of a run; None where it has not said."""
+        """The process of a run; None where the run has not reported it."""
         for log in self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
             metadata = log.get_dagster_event().engine_event_data.metadata
             if "pid" in metadata:
@@ -48,30 +48,30 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         return True
 
 
-class CommandApart(RunLauncher):
-    """For a launcher of containers, to stand before it: a run of the ``hawk`` command has none.
+class IgnoresCommandRuns(RunLauncher):
+    """A mixin for launchers that start a container per run: runs of ``hawk`` have no container.
 
-    Dagster's launchers take a run without a container for dead. They would fail a ``hawk backfill``
-    on the same instance with the next look at it, under way.
+    Dagster's launchers declare a run without a container dead. They would fail a ``hawk backfill``
+    on the same instance at the next health check, while it runs.
     """
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         if PROCESS in run.tags:
-            return health_of_command(run)
+            return check_command_run(run)
         return super().check_run_worker_health(run)
 
 
-def health_of_command(run: dg.DagsterRun) -> CheckRunHealthResult:
-    """Of a run of the ``hawk`` command, which no launcher has launched.
+def check_command_run(run: dg.DagsterRun) -> CheckRunHealthResult:
+    """The health of a run of the ``hawk`` command, which no launcher has started.
 
-    Elsewhere, in another pod say, nobody here can tell: it counts as running.
+    Its process may be on another machine, such as another pod: then it counts as running.
     """
     here = run.tags[HOST] == socket.gethostname()
-    return _health(int(run.tags[PROCESS]) if here else None)
+    return _check_process(int(run.tags[PROCESS]) if here else None)
 
 
-def _health(process: int | None) -> CheckRunHealthResult:
-    """:param process: None where it is not known, or not on this machine"""
+def _check_process(process: int | None) -> CheckRunHealthResult:
+    """:param process: None where it is unknown, or on another machine"""
     if process is None or is_alive(process):
         return CheckRunHealthResult(WorkerStatus.RUNNING)
-    return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, is gone")
+    return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, has died")

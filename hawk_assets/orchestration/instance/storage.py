@@ -1,10 +1,10 @@
-"""Where the local Dagster instance is kept: all of it in the home that the ``hawk`` command uses.
+"""The storage of the local Dagster instance: all in the home that the ``hawk`` command uses.
 
 ``dagster.yaml`` names these classes, so that plain ``dagster dev`` at the root of the project finds
-the same runs and materialisations as ``hawk``. Without them Dagster puts an instance that has no
-DAGSTER_HOME into a temporary folder and deletes it at the end.
+the same runs and materialisations as ``hawk``. Without them, and without DAGSTER_HOME, Dagster
+keeps its instance in a temporary folder and deletes it at the end.
 
-The layout is that of Dagster's own classes: either reads what the other has written.
+The layout is that of Dagster's own classes: either reads what the other wrote.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from hawk_assets.orchestration.instance.event_log import BatchedSqliteEventLogSt
 
 
 class CompositeStorage(DagsterStorage, ConfigurableClass):
-    """A storage of runs, one of events and one of schedules as one, without settings of its own."""
+    """One storage made of three, for runs, events and schedules; it has no settings of its own."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class HomeArtifacts(LocalArtifactStorage):
 
 
 def _home() -> Path:
-    # Not at the top: it imports pandas, which a webserver on PostgreSQL does not need.
+    # Imported here: it imports pandas, which a webserver on PostgreSQL does not need.
     from hawk_assets.orchestration.settings import find_dagster_home
 
     home = find_dagster_home()
