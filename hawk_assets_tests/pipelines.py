@@ -91,7 +91,7 @@ class Desk:
         failed = refresh(self.pipeline, self.instance, events.append)
         return [event for event in events if isinstance(event, StageResult)], failed
 
-    def due(self) -> set[tuple[str, str]]:
+    def pending(self) -> set[tuple[str, str]]:
         """Table and month of all that ``hawk status`` announces."""
         return {
             (status.table.name, month)
@@ -99,7 +99,7 @@ class Desk:
             for month in (*status.stale, *status.missing, *status.failed)
         }
 
-    def made(self, since: int = 0) -> set[tuple[str, str]]:
+    def materialised(self, since: int = 0) -> set[tuple[str, str]]:
         """Table and month of all materialisations stored later than an id."""
         return {
             ("/".join(record.asset_key.path), str(record.partition_key))
@@ -175,7 +175,7 @@ def open_desk(
 
 @contextmanager
 def desk_to_be_weighed(folder: Path) -> Iterator[Desk]:
-    """A desk with half a year of all that weights are made of."""
+    """A desk with half a year of all that weights are computed from."""
     with open_desk(folder, ragged_prices(), "2015-06") as desk:
         for stage in ("market_data", "model_states", "insights", "performance"):
             assert desk.backfill(None, None, stage) == {}

@@ -201,7 +201,7 @@ def test_before_the_first_backfill_everything_points_to_it(hawk: Hawk) -> None:
         assert hawk(*command).is_refused().endswith("yet; run: hawk backfill\n")
 
 
-def test_a_later_month_alone_is_refused_and_what_hangs_on_it_is_named(hawk: Hawk) -> None:
+def test_a_later_month_alone_is_refused_and_what_is_downstream_is_named(hawk: Hawk) -> None:
     message = hawk(*BACKFILL, "--from", "2015-03-01").is_refused()
     assert f"model_states/{MODEL}: market_data has no 2015-01-01 and 1 more month" in message
     skipped = f"insights/{MODEL}, performance_timeseries/{MODEL}, performance_metrics/{MODEL}, "
@@ -213,10 +213,12 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     """Backfill, a new session, what is stale, refresh, the book; for people and for programs."""
     prices = pd.read_parquet("prices.parquet")
     prices[prices["date"] < "2015-03-31"].to_parquet("prices.parquet")
-    made = hawk(*BACKFILL)
-    assert made.code == 0
-    assert "latest insights are 41 sessions old, its share is cash" in made.err  # of the others
-    lines = made.out.splitlines()
+    backfilled = hawk(*BACKFILL)
+    assert backfilled.code == 0
+    assert (
+        "latest insights are 41 sessions old, its share is cash" in backfilled.err
+    )  # of the others
+    lines = backfilled.out.splitlines()
     assert [line.split()[0] for line in lines] == [
         "market_data",
         "model_states",
@@ -279,10 +281,8 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert "'March' is not a date" in hawk("explain", "FULL", "--date", "March").is_refused()
 
 
-def test_dagsters_tables_are_made_before_all_else_and_kept_as_they_are(
-    hawk: Hawk, tmp_path: Path
-) -> None:
-    """In PostgreSQL they are made by the stack of test_stack.py."""
+def test_dagsters_tables_are_created_first_and_kept_as_they_are(hawk: Hawk, tmp_path: Path) -> None:
+    """In PostgreSQL the stack of test_stack.py creates them."""
     for _ in range(2):
         said = hawk("migrate")
         assert said.code == 0
@@ -323,7 +323,7 @@ def test_ctrl_c_stops_with_a_hint_and_the_next_run_goes_on(hawk: Hawk, tmp_path:
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
-    # The first line says that a stage is done: now the next one is being made.
+    # The first line says that a stage is done, and the next one is running.
     assert process.stdout.readline().startswith("market_data")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()

@@ -33,13 +33,13 @@ def definitions(service: str) -> dg.Definitions:
 
 
 def specs(service: str, own: bool) -> dict[str, dg.AssetSpec]:
-    """The assets a service makes, or those of others that it reads."""
+    """The assets that a service computes, or those of others that it reads."""
     graph = definitions(service).resolve_asset_graph()
-    made = {key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable}
+    own_keys = {key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable}
     return {
         key.to_user_string(): spec
         for key, spec in ((s.key, s) for s in definitions(service).resolve_all_asset_specs())
-        if (key in made) == own
+        if (key in own_keys) == own
     }
 
 
@@ -107,7 +107,7 @@ def test_every_service_looks_after_itself(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_where_somebody_is_to_be_told_each_service_tells_of_its_failures(
+def test_with_a_webhook_each_service_reports_its_failures(
     service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HAWK_WEBHOOK", "https://hooks.example/services")

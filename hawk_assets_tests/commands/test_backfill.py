@@ -29,7 +29,7 @@ TREND, FADE = (model.name for model in MODELS)
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    """Half a year, nothing made yet."""
+    """Half a year, nothing materialised yet."""
     with open_desk(tmp_path, ragged_prices(), "2015-06") as desk:
         yield desk
 
@@ -83,7 +83,7 @@ def test_before_the_first_backfill_everything_is_missing_and_there_is_nothing_to
         desk.refresh()
 
 
-def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_makes_it(
+def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_backfills_it(
     desk: Desk,
 ) -> None:
     failed = desk.backfill("2015-06", "2015-06")
@@ -95,23 +95,23 @@ def test_a_month_whose_past_is_missing_is_refused_with_the_command_that_makes_it
     # What was not there is asked for with the next refresh, what has failed is tried again.
     _, failed = desk.refresh()
     assert failed == {}
-    assert desk.due() == set()
+    assert desk.pending() == set()
 
 
 def test_refresh_goes_on_where_a_partial_backfill_ended(desk: Desk) -> None:
     assert desk.backfill(None, "2015-02") == {}
-    announced = desk.due()
+    announced = desk.pending()
     later = set(desk.pipeline.months[2:])
     assert {month for table, month in announced if table == "market_data"} == later
     before = desk.latest_event()
     _, failed = desk.refresh()
     assert failed == {}
-    assert desk.made(since=before) == announced
-    assert desk.due() == set()
+    assert desk.materialised(since=before) == announced
+    assert desk.pending() == set()
     assert desk.refresh() == ([], {})
 
 
-def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Desk) -> None:
+def test_code_that_has_changed_is_shown_and_recomputed_only_when_asked(desk: Desk) -> None:
     assert desk.backfill() == {}
     changed = desk.with_models(MODELS[0], Rsi(3, max_hold=6))
     assert changed.refresh() == ([], {})
@@ -125,8 +125,8 @@ def test_code_that_has_changed_is_shown_and_made_again_only_when_asked(desk: Des
 
     before = desk.latest_event()
     refresh(changed.pipeline, changed.instance, lambda event: None, stale_code=True)
-    made = {table for table, _ in desk.made(since=before)}
-    assert made == {
+    tables = {table for table, _ in desk.materialised(since=before)}
+    assert tables == {
         f"model_states/{FADE}",
         f"insights/{FADE}",
         f"performance_timeseries/{FADE}",
@@ -151,7 +151,7 @@ def test_a_storage_that_fails_is_named_in_its_own_words(desk: Desk) -> None:
         assert "Error:" not in why
 
 
-def test_a_figure_is_made_after_the_account_that_it_is_of(desk: Desk) -> None:
+def test_metrics_are_materialised_after_the_account_they_describe(desk: Desk) -> None:
     """In one run where they cover the same months, else in a later one."""
     tables = select_tables(desk.pipeline.catalog, ["performance"])
     account, figures = tables[:2]

@@ -39,7 +39,7 @@ def test_the_parts_of_every_weight_add_up_to_it_in_every_bit(desk: Desk) -> None
 
 
 def test_the_listed_rows_alone_give_the_stored_state_in_every_bit(desk: Desk) -> None:
-    """The raw rows are all there is behind a state: nothing else is needed to make it again."""
+    """The raw rows are all that a state is computed from."""
     models = {model.name: model for model in MODELS}
     compared = 0
     for ticker in book(desk)["ticker"].unique():

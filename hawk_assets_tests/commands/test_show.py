@@ -84,7 +84,7 @@ def test_what_is_held_is_dated_when_the_account_is_behind_the_book(desk: Desk) -
         assert desk.backfill("2015-07", "2015-07", "combined_performance") == {}
 
 
-def test_without_a_book_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
+def test_without_a_book_the_backfill_command_is_named(tmp_path: Path) -> None:
     with (
         open_desk(tmp_path, ragged_prices(), "2015-09") as desk,
         pytest.raises(MissingMonthError, match="no combined book yet; run: hawk backfill"),

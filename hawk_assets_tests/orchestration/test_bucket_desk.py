@@ -55,7 +55,7 @@ def wait_until(true: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def test_a_backfill_outlasts_a_bucket_that_fails_and_is_silent_for_a_while(
+def test_a_backfill_outlasts_a_bucket_that_fails_and_does_not_answer_for_a_while(
     gcs: Gcs,
     expected: dict[TableKey, pd.DataFrame],
     tmp_path: Path,
@@ -86,13 +86,13 @@ def test_a_backfill_outlasts_a_bucket_that_fails_and_is_silent_for_a_while(
         assert [hit.is_set() for hit in met] == [True] * 4
         assert_same(desk.tables(), expected)
         assert len(gcs.objects("desk")) == len(desk.pipeline.catalog) * MONTHS
-        made = Counter(
+        stored = Counter(
             (key, record.partition_key)
             for key in desk.pipeline.catalog
             for record in desk.instance.fetch_materializations(dg.AssetKey(key), limit=100).records
         )
-        assert set(made.values()) == {1}
-        assert len(made) == len(gcs.objects("desk"))
+        assert set(stored.values()) == {1}
+        assert len(stored) == len(gcs.objects("desk"))
 
 
 WORKER = """
@@ -123,7 +123,7 @@ def start(folder: Path, command: str) -> "subprocess.Popen[str]":
     return worker
 
 
-def test_after_a_killed_backfill_two_refreshes_at_once_make_what_one_would_have_made(
+def test_after_a_killed_backfill_two_refreshes_at_once_store_what_one_stores(
     gcs: Gcs, expected: dict[TableKey, pd.DataFrame], tmp_path: Path
 ) -> None:
     ragged_prices().to_parquet(tmp_path / "prices.parquet")
@@ -146,5 +146,5 @@ def test_after_a_killed_backfill_two_refreshes_at_once_make_what_one_would_have_
     assert [worker.returncode for worker in both] == [0, 0], said
     with open_desk(tmp_path, None, LAST, storage=ROOT) as desk:
         assert desk.refresh()[1] == {}
-        assert desk.due() == set()
+        assert desk.pending() == set()
         assert_same(desk.tables(), expected)

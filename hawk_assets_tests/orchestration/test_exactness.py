@@ -43,7 +43,7 @@ def market(request: pytest.FixtureRequest) -> Market:
 
 @pytest.fixture(scope="module")
 def whole(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """Every table, made in one go."""
+    """Every table, computed in one go."""
     with open_market(tmp_path_factory.mktemp("whole"), market) as desk:
         assert desk.backfill() == {}
         return desk.tables()

@@ -63,12 +63,12 @@ def pipeline(home: Path, storage: str, passes: Callable[[], None] = lambda: None
     return build_pipeline(settings=settings, models=models, resources={"source": source})
 
 
-def news(of: Pipeline, instance: dg.DagsterInstance) -> list[str]:
+def changed_months_of(of: Pipeline, instance: dg.DagsterInstance) -> list[str]:
     offered = of.source.poll(watched_months(of.partitions)).versions
     return [f"{month:%Y-%m-%d}" for month in changed_months(offered, instance)]
 
 
-def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follows(
+def test_a_run_of_august_that_ends_in_september_stores_august_and_september_follows(
     tmp_path: Path,
 ) -> None:
     prices = ragged_prices()
@@ -87,15 +87,15 @@ def test_a_run_of_august_that_ends_in_september_makes_august_and_september_follo
         tables = list(before.catalog.values())
         assert not backfill(before, instance, tables, months[0], AUGUST, lambda event: None)
         feed("2015-09-01")
-        assert news(before, instance) == [AUGUST]
+        assert changed_months_of(before, instance) == [AUGUST]
         raw = [evening.catalog[key] for key in RAW_DATA]
         done = run_stage(evening, instance, raw, AUGUST, AUGUST)
         assert (done.failed, done.materialised) == ({}, len(RAW_DATA))
         after = pipeline(tmp_path, "kept")
         assert after.months == [*months, SEPTEMBER]
-        assert news(after, instance) == []
+        assert changed_months_of(after, instance) == []
         feed("2015-09-02")
-        assert news(after, instance) == [SEPTEMBER]
+        assert changed_months_of(after, instance) == [SEPTEMBER]
         assert not refresh(after, instance, lambda event: None)
         assert not refresh(after, instance, lambda event: None)
 

@@ -35,7 +35,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def launch(desk: Desk, **config: str) -> pd.DataFrame:
-    """The weights as the launchpad makes them."""
+    """The weights of a run from the launchpad."""
     done = desk.pipeline.job.execute_in_process(
         instance=desk.instance,
         asset_selection=[dg.AssetKey(WEIGHTS)],
@@ -140,7 +140,7 @@ def hawk(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["compare", *arguments])
 
 
-def test_hawk_compare_shows_every_objective_and_what_to_make_of_it(three_years: Path) -> None:
+def test_hawk_compare_shows_every_objective_and_a_conclusion(three_years: Path) -> None:
     said = hawk().output
     assert "models, 2016-01-05 to 2017-12-29, after costs of 10 bp per change of weight" in said
     for objective in OBJECTIVES:

@@ -45,9 +45,9 @@ def test_a_window_reads_the_months_it_says_and_none_before_the_history(
     partitions = monthly(pd.Timestamp("2019-11-01"), None)
     history = partitions.get_partition_keys()
     for start, stop in ((0, 1), (1, 2), (2, 6), (0, len(history))):
-        made = history[start:stop]
+        chosen = history[start:stop]
         result = month_window(first, last).get_upstream_mapped_partitions_result_for_partitions(
-            partitions.subset_with_partition_keys(made), partitions, partitions, NOON
+            partitions.subset_with_partition_keys(chosen), partitions, partitions, NOON
         )
         wanted = {
             i + offset for i in range(start, stop) for offset in range(first, last + 1)

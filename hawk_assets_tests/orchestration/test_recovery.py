@@ -1,4 +1,4 @@
-"""A killed process, a restated price, a model that breaks and is repaired: all made good again."""
+"""A killed process, a restated price, a model that breaks and is repaired: all recover."""
 
 import os
 import subprocess
@@ -108,25 +108,25 @@ def assert_dead_run_blocks_nothing(settings: Settings) -> None:
         assert months <= {month for table in tables for month in table.failed}
 
 
-def test_a_restated_price_is_announced_made_again_and_reported_and_nothing_else(
+def test_a_restated_price_is_announced_recomputed_and_reported_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     prices = ragged_prices()
     with open_desk(tmp_path, prices, "2015-12") as desk:
         assert desk.backfill() == {}
-        assert desk.due() == set()
+        assert desk.pending() == set()
         before, last = desk.files(), desk.latest_event()
 
         at = prices.index[(prices["ticker"] == "FULL") & (prices["date"] == "2015-09-15")]
         restated = prices.copy()
         restated.loc[at, "close"] *= 1.001
         desk.feed(restated)
-        announced = desk.due()
+        announced = desk.pending()
         runs, failed = desk.refresh()
 
         assert not failed
-        assert desk.made(since=last) == announced
-        assert desk.due() == set()
+        assert desk.materialised(since=last) == announced
+        assert desk.pending() == set()
         assert runs[0].warnings == ["restated: 1 rows of 2015-09-01, the first FULL on 2015-09-15"]
         notes = metadata(desk, MARKET_DATA, "2015-09-01")
         assert (notes["restated_rows"], notes["first_restated"]) == (1, "FULL on 2015-09-15")
@@ -217,9 +217,9 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
             **dict.fromkeys(lost[1:], f"skipped: upstream failed: {lost[0]}"),
         }
         assert contract(sound, lost[0]) == (False, says)
-        made = sound.made(since=last)
+        materialised = sound.materialised(since=last)
         tables = {"/".join(key) for key in sound.pipeline.catalog}
-        assert {table for table, m in made if m == month} == tables - set(lost)
+        assert {table for table, m in materialised if m == month} == tables - set(lost)
         share = shares(sound, month)
         assert share["brittle"] > 0
         book, own = (
@@ -229,10 +229,10 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
         pd.testing.assert_series_equal(book, share[trend.name] * own)
         assert any("brittle: latest insights are" in text for run in runs for text in run.warnings)
 
-        last, announced = sound.latest_event(), sound.due()
+        last, announced = sound.latest_event(), sound.pending()
         runs, failed = sound.refresh()
         assert failed == {}
-        assert sound.made(since=last) == announced
+        assert sound.materialised(since=last) == announced
         assert {table for table, _ in announced} == {
             *lost,
             "combined_insights",
@@ -241,7 +241,7 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
             "combined_metrics",
         }
         assert contract(sound, lost[0]) == (True, "")
-        assert sound.due() == set()
+        assert sound.pending() == set()
 
 
 def contract(desk: Desk, table: str) -> tuple[bool, str]:

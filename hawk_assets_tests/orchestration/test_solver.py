@@ -1,4 +1,4 @@
-"""Which solver made the weights, as Dagster shows it: on the month, and as a verdict."""
+"""Which solver computed the weights, as Dagster shows it: on the month, and as a check."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +114,7 @@ def test_clarabel_by_name_needs_no_excuse(desk: Desk) -> None:
     assert verdict(desk).passed
 
 
-def test_mosek_by_name_without_a_licence_makes_nothing_and_says_what_to_do(desk: Desk) -> None:
+def test_mosek_by_name_without_a_licence_stores_nothing_and_says_what_to_do(desk: Desk) -> None:
     weigh(desk, solver="clarabel")
     before = desk.files()
     run = weigh(desk, solver="mosek")

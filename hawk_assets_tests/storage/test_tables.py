@@ -233,7 +233,7 @@ def test_a_row_of_no_month_to_be_stored_is_refused(tables: Tables, date: str | N
     assert not len(tables.months(KEY))
 
 
-def test_a_missing_month_names_the_command_that_makes_it(tables: Tables) -> None:
+def test_a_missing_month_names_the_command_that_backfills_it(tables: Tables) -> None:
     store(tables, states(over=MONTHS[:2]), MONTHS[:2])
     with pytest.raises(MissingMonthError) as caught:
         tables.read(KEY, MONTHS)

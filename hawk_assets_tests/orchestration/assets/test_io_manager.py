@@ -53,7 +53,7 @@ class Runs:
             instance=self.instance,
         )
 
-    def make(self, first: str, last: str) -> None:
+    def materialise(self, first: str, last: str) -> None:
         self.run([combined_insights], first, last, "combined_insights")
 
     def load(self, first: str, last: str, window: tuple[int, int] | None = None) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def months(first: str, last: str) -> pd.DatetimeIndex:
 
 
 def test_a_range_run_writes_a_file_per_month_also_for_a_month_without_rows(runs: Runs) -> None:
-    runs.make("2020-02", "2020-04")
+    runs.materialise("2020-02", "2020-04")
     key = COMBINED_INSIGHTS
     assert list(runs.tables.months(key)) == list(months("2020-02", "2020-04"))
     assert [runs.tables.rows(key, m) for m in months("2020-02", "2020-04")] == [3, 0, 3]
@@ -92,16 +92,16 @@ def test_a_range_run_writes_a_file_per_month_also_for_a_month_without_rows(runs:
 
 
 def test_a_run_of_one_month_rewrites_that_month_only(runs: Runs) -> None:
-    runs.make("2020-01", "2020-03")
+    runs.materialise("2020-01", "2020-03")
     folder = Path(runs.tables.root, "combined_insights")
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
-    runs.make("2020-02", "2020-02")
+    runs.materialise("2020-02", "2020-02")
     after = {path.name: path.stat().st_ino for path in folder.iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"2020-02-01.parquet"}
 
 
 def test_an_asset_downstream_gets_its_months_as_one_frame(runs: Runs) -> None:
-    runs.make("2020-01", "2020-05")
+    runs.materialise("2020-01", "2020-05")
     pd.testing.assert_frame_equal(
         runs.load("2020-02", "2020-05"), book(months("2020-02", "2020-05"))
     )
@@ -112,7 +112,7 @@ def test_an_asset_downstream_gets_its_months_as_one_frame(runs: Runs) -> None:
 
 
 def test_a_window_that_reaches_back_beyond_the_history_reads_what_there_is(runs: Runs) -> None:
-    runs.make("2020-01", "2020-05")
+    runs.materialise("2020-01", "2020-05")
     pd.testing.assert_frame_equal(
         runs.load("2020-02", "2020-02", (-3, 0)), book(months("2020-01", "2020-02"))
     )
@@ -120,7 +120,7 @@ def test_a_window_that_reaches_back_beyond_the_history_reads_what_there_is(runs:
 
 
 def test_a_month_that_is_missing_upstream_stops_the_asset(runs: Runs) -> None:
-    runs.make("2020-01", "2020-02")
+    runs.materialise("2020-01", "2020-02")
     with pytest.raises(MissingMonthError, match=r"combined_insights has no 2020-03-01 and 1 more"):
         runs.load("2020-01", "2020-04")
 

@@ -57,7 +57,7 @@ def a_newcomer() -> pd.DataFrame:
 @pytest.mark.parametrize(
     "prices", [a_single_ticker, shuffled, holes_everywhere, a_newcomer], ids=lambda p: p.__name__
 )
-def test_awkward_prices_still_make_a_book(
+def test_awkward_prices_still_give_a_book(
     prices: Callable[[], pd.DataFrame], tmp_path: Path
 ) -> None:
     market = prices()

@@ -1,7 +1,7 @@
 """The pipeline without its numbers: the real catalog, and runs that can be held half way.
 
-The content of a month is a fingerprint of the contents it was made from, so that what automation
-leaves behind can be compared with a pipeline made from scratch.
+The content of a month is a fingerprint of the contents it was computed from. So what automation
+leaves behind can be compared with a pipeline computed from scratch.
 """
 
 import time
@@ -86,31 +86,33 @@ def latest(events: Sequence[tuple[int, str, str]]) -> tuple[int, str, int, str]:
     """One month of a ``History``, in the words of its docstring; runs by name.
 
     :param events: id, kind and run of each event of the month, in order; a run without a name is
-        somebody's report that the month has been made
+        somebody's report that the month has been materialised
     """
-    made, _, made_by = next((e for e in reversed(events) if e[1] == MATERIALISED), (0, "", "never"))
+    materialised, _, materialised_by = next(
+        (e for e in reversed(events) if e[1] == MATERIALISED), (0, "", "never")
+    )
     planned, _, planned_by = next((e for e in reversed(events) if e[1] == PLANNED), (0, "", ""))
-    if made > planned and made_by == "":
-        return made, made_by, made, "never"
-    if made > planned and made_by != planned_by:
-        return made, made_by, 0, "never"
-    return made, made_by, planned, planned_by or "never"
+    if materialised > planned and materialised_by == "":
+        return materialised, materialised_by, materialised, "never"
+    if materialised > planned and materialised_by != planned_by:
+        return materialised, materialised_by, 0, "never"
+    return materialised, materialised_by, planned, planned_by or "never"
 
 
 @dataclass(frozen=True)
 class Run:
-    """:param made: content of the months it will store
-    :param seen: how often each month had been made when it read its inputs
+    """:param stored: content of the months it will store
+    :param seen: how often each month had been materialised when the run read its upstreams
     """
 
     run_id: str
     planned: list[Month]
-    made: dict[Month, int]
+    stored: dict[Month, int]
     seen: dict[Month, int]
 
 
 class Ledger:
-    """What has been made and from what, with an event log on paper.
+    """What has been materialised and from what, with an event log on paper.
 
     :param catalog: its tables
     :param months: partition keys
@@ -120,8 +122,8 @@ class Ledger:
         self.catalog, self.months = catalog, list(months)
         self.source = dict.fromkeys(months, 0)
         self.contents: dict[Month, int] = {}
-        self.times_made: dict[Month, int] = {}
-        self.made_from: dict[Month, dict[Month, int]] = {}
+        self.times_materialised: dict[Month, int] = {}
+        self.computed_from: dict[Month, dict[Month, int]] = {}
         self.failed_on: dict[Month, dict[Month, int]] = {}
         self.broken: set[TableKey | Month] = set()
         self._runs, self._ids = count(1), count(1)
@@ -139,74 +141,76 @@ class Ledger:
         ]
 
     def content(self, month: Month, contents: Mapping[Month, int]) -> int:
-        """What a month is when made from ``contents`` now."""
+        """What a month is when computed from ``contents`` now."""
         if not self.catalog[month[0]].upstreams:
             return hash((month, self.source[month[1]]))
         return hash((month, *(contents.get(read) for read, _ in self.upstreams(*month))))
 
     def begin(self, keys: Iterable[TableKey], months: Sequence[str]) -> Run:
-        """Plan a run and read its inputs; a table that lacks one or is broken is left out whole."""
+        """Plan a run and read its upstreams; a table that is broken or lacks one is skipped."""
         chosen = [key for key in self.catalog if key in set(keys)]
         planned = [(key, month) for key in chosen for month in months]
         run_id = f"run-{next(self._runs)}"
         self.start(run_id)
         self.record(run_id, PLANNED, planned)
-        made: dict[Month, int] = {}
-        # What the run itself was to make and has not is not read as it was before.
+        stored: dict[Month, int] = {}
+        # A month that this run was to materialise and has not is not read as it was before.
         before = {month: c for month, c in self.contents.items() if month not in set(planned)}
         for key in chosen:
             table: dict[Month, int] = {}
             for month in months:
-                there = before | made | table
+                there = before | stored | table
                 needed = {r for r, optional in self.upstreams(key, month) if not optional}
                 if {key, (key, month)} & self.broken or not needed <= there.keys():
                     break
                 table[key, month] = self.content((key, month), there)
             else:
-                made |= table
-        return Run(run_id, planned, made, dict(self.times_made))
+                stored |= table
+        return Run(run_id, planned, stored, dict(self.times_materialised))
 
     def end(self, run: Run) -> None:
-        """Store what a run has made."""
-        for month in run.made:
-            self.times_made[month] = self.times_made.get(month, 0) + 1
+        """Store what a run has computed."""
+        for month in run.stored:
+            self.times_materialised[month] = self.times_materialised.get(month, 0) + 1
         for month in run.planned:
             read = {
-                r: (self.times_made if r in run.made else run.seen).get(r, 0)
+                r: (self.times_materialised if r in run.stored else run.seen).get(r, 0)
                 for r, _ in self.upstreams(*month)
             }
-            if month in run.made:
-                self.contents[month], self.made_from[month] = run.made[month], read
+            if month in run.stored:
+                self.contents[month], self.computed_from[month] = run.stored[month], read
                 self.failed_on.pop(month, None)
             else:
                 self.failed_on[month] = {r: n for r, n in read.items() if r not in run.planned}
-        self.record(run.run_id, MATERIALISED, run.made)
-        self.finish(run.run_id, len(run.made) == len(run.planned))
+        self.record(run.run_id, MATERIALISED, run.stored)
+        self.finish(run.run_id, len(run.stored) == len(run.planned))
 
     def crash(self, run: Run) -> None:
         """End a run before it has stored anything."""
-        self.end(replace(run, made={}))
+        self.end(replace(run, stored={}))
 
-    def make(self, keys: Iterable[TableKey], months: Sequence[str] | None = None) -> None:
-        """A run from beginning to end; all months unless told."""
+    def materialise(self, keys: Iterable[TableKey], months: Sequence[str] | None = None) -> None:
+        """A run from beginning to end; all months by default."""
         self.end(self.begin(keys, self.months if months is None else months))
 
     def backfill(self) -> None:
         """Everything, stage after stage."""
         for _, tables in groupby(self.catalog.values(), key=lambda table: table.stage):
-            self.make([table.key for table in tables])
+            self.materialise([table.key for table in tables])
 
-    def news(self, first: str, last: str | None = None) -> None:
+    def restate(self, first: str, last: str | None = None) -> None:
         """The source restates ``first`` to ``last``; the sensor fetches from there to the end."""
         since = self.months.index(first)
         until = self.months.index(last) if last else len(self.months) - 1
         for month in self.months[since : until + 1]:
             self.source[month] += 1
-        self.make(RAW_DATA, self.months[since:])
+        self.materialise(RAW_DATA, self.months[since:])
 
     def is_current(self, read: Mapping[Month, int] | None) -> bool:
-        """Whether nothing that was read has been made again since."""
-        return read is not None and all(self.times_made.get(r, 0) == n for r, n in read.items())
+        """Whether nothing that was read has been materialised again since."""
+        return read is not None and all(
+            self.times_materialised.get(r, 0) == n for r, n in read.items()
+        )
 
     def runs(
         self, asked: Mapping[TableKey, Sequence[str]]
@@ -227,11 +231,11 @@ class Ledger:
             ticks.append(asked)
             assert len(ticks) < 20, "automation does not settle"
             for keys, months in self.runs(asked):
-                self.make(keys, months)
+                self.materialise(keys, months)
         return ticks
 
     def from_scratch(self) -> dict[Month, int]:
-        """What everything would be, were it made now and nothing failed."""
+        """What everything would be if it were computed now and nothing failed."""
         contents: dict[Month, int] = {}
         for key in self.catalog:
             for month in self.months:
@@ -254,10 +258,10 @@ class Ledger:
         history, running = {}, {}
         for key in self.catalog:
             rows = [latest(self._events.get((key, month), [])) for month in self.months]
-            made, made_by, planned, planned_by = zip(*rows, strict=True)
+            materialised, materialised_by, planned, planned_by = zip(*rows, strict=True)
             history[key] = History(
-                np.array(made),
-                np.array([NUMBERS[run] for run in made_by]),
+                np.array(materialised),
+                np.array([NUMBERS[run] for run in materialised_by]),
                 np.array(planned),
                 np.array([NUMBERS[run] for run in planned_by]),
             )

@@ -1,4 +1,4 @@
-"""What is told, to whom and how often: a real listener, real runs, Dagster's own sensor loop."""
+"""What is reported and how often: a real listener, real runs, Dagster's own sensor loop."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -101,7 +101,7 @@ def test_the_book_of_a_session_is_late_from_the_time_it_is_due_on_the_day_after(
     assert kinds(watch, at(saturday, 6, 0), book=FRIDAY) == set()
 
 
-def test_a_day_without_a_session_is_no_reason_to_tell_anybody() -> None:
+def test_a_day_without_a_session_raises_no_alert() -> None:
     """Friday's book is there; the source has nothing for Monday, a holiday."""
     watch = observe(Watch(), at(FRIDAY, 22), FRIDAY)
     for hours in range(0, 24 * 4, 6):
@@ -123,20 +123,20 @@ def test_a_source_is_quiet_after_three_whole_weekdays_without_a_session() -> Non
     assert kinds(watch, at(thursday, 0), book=FRIDAY) == {"source_quiet"}
 
 
-def test_a_source_that_cannot_be_read_for_a_moment_is_no_news() -> None:
+def test_a_source_that_cannot_be_read_for_a_moment_is_not_reported() -> None:
     error = DataError("BigQuery: no permission")
     watch = observe(observe(Watch(), at(FRIDAY, 22), FRIDAY), at(MONDAY, 7), error)
     assert watch.session == FRIDAY
     assert not find_lateness(watch, at(MONDAY, 7, 59), error, FRIDAY, DUE)
-    told = find_lateness(observe(watch, at(MONDAY, 8), error), at(MONDAY, 8), error, FRIDAY, DUE)
-    assert told["source_unreadable"][0] == "2026-11-23 07:00"
-    assert "no permission" in told["source_unreadable"][1]
+    late = find_lateness(observe(watch, at(MONDAY, 8), error), at(MONDAY, 8), error, FRIDAY, DUE)
+    assert late["source_unreadable"][0] == "2026-11-23 07:00"
+    assert "no permission" in late["source_unreadable"][1]
     well = observe(watch, at(MONDAY, 9), FRIDAY)
     assert well.unreadable is None
     assert well.seen == at(FRIDAY, 22)
 
 
-def test_what_was_told_is_over_when_it_has_come_right_and_not_before() -> None:
+def test_an_alert_is_resolved_when_its_cause_is_gone_and_not_before() -> None:
     of, watch = FRIDAY.isoformat(), observe(Watch(), at(FRIDAY, 22), FRIDAY)
     assert not is_resolved("book_late", of, watch, None, None)
     assert not is_resolved("book_late", of, watch, None, date(2026, 11, 19))
@@ -160,7 +160,7 @@ FAILED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
 
 
 class Watched:
-    """A desk on files, its daemon, and who is told. It is Friday, 2020-04-17, 07:00 UTC."""
+    """A desk on files, its daemon, and who is alerted. It is Friday, 2020-04-17, 07:00 UTC."""
 
     def __init__(self, desk: Desk, daemon: Daemon, tables: Path) -> None:
         self.desk, self.daemon, self.tables = desk, daemon, tables
@@ -209,7 +209,7 @@ def watched(
             yield Watched(desk, daemon, home / "tables")
 
 
-def test_a_failed_run_is_told_once_even_if_nobody_listens_at_first(
+def test_a_failed_run_is_reported_once_even_if_nobody_listens_at_first(
     watched: Watched, listener: Listener
 ) -> None:
     daemon = watched.daemon
@@ -224,37 +224,37 @@ def test_a_failed_run_is_told_once_even_if_nobody_listens_at_first(
     assert failed.error is not None
     assert "HAWK_WEBHOOK answered 503" in failed.error.to_string()
     (run_id,) = {run.run_id for run in watched.desk.instance.get_runs(FAILED)}
-    (told,) = listener.alerts
-    assert told["kind"] == "run_failed"
-    assert told["run_id"] == run_id
-    assert told["tables"] == ["commitments_of_traders", "market_data"]
-    assert (told["first_month"], told["last_month"]) == ("2020-03-01", "2020-04-01")
-    assert told["url"] == f"http://hawk.example/runs/{run_id}"
-    assert str(watched.tables) in told["reason"]
-    assert told["text"].startswith(
+    (alert,) = listener.alerts
+    assert alert["kind"] == "run_failed"
+    assert alert["run_id"] == run_id
+    assert alert["tables"] == ["commitments_of_traders", "market_data"]
+    assert (alert["first_month"], alert["last_month"]) == ("2020-03-01", "2020-04-01")
+    assert alert["url"] == f"http://hawk.example/runs/{run_id}"
+    assert str(watched.tables) in alert["reason"]
+    assert alert["text"].startswith(
         "FAILED: commitments_of_traders, market_data, 2020-03 to 2020-04"
     )
-    assert told["text"].endswith(f"{told['reason']} http://hawk.example/runs/{run_id}")
+    assert alert["text"].endswith(f"{alert['reason']} http://hawk.example/runs/{run_id}")
 
 
-def test_a_failure_of_another_service_is_for_that_service_to_tell(
-    watched: Watched, listener: Listener
-) -> None:
+def test_each_service_reports_its_own_failures_only(watched: Watched, listener: Listener) -> None:
     watched.daemon.turn()
     watched.desk.set_close("2020-03-01", 11.0)
     watched.break_storage()
     assert watched.daemon.turn().run_ids
-    told = list(listener.alerts)  # by its own service, if that had its turn after the run
+    before = list(listener.alerts)  # by its own service, if that had its turn after the run
     other = Daemon(watched.desk.instance, "trading_models")
     other.now = watched.daemon.now
     with other.workspace:
         assert other.turn("trading_models_failures").status == TickStatus.SKIPPED
         for _ in range(2):
             other.turn("trading_models_failures")
-    assert listener.alerts == told
+    assert listener.alerts == before
 
 
-def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener: Listener) -> None:
+def test_a_crash_is_reported_when_its_retries_are_used_up(
+    watched: Watched, listener: Listener
+) -> None:
     instance, daemon, retries = watched.desk.instance, watched.daemon, EventLogConsumerDaemon()
     list(retries.run_iteration(daemon.workspace))
     daemon.turn()
@@ -268,15 +268,13 @@ def test_a_crash_is_told_when_its_retries_are_used_up(watched: Watched, listener
     list(retries.run_iteration(daemon.workspace))
     for _ in range(2):
         daemon.turn()
-    (told,) = listener.alerts
-    assert told["attempts"] == 2
-    assert told["run_id"] not in (run_id, crashed.run_id)
-    assert ", attempt 2: " in told["text"]
+    (alert,) = listener.alerts
+    assert alert["attempts"] == 2
+    assert alert["run_id"] not in (run_id, crashed.run_id)
+    assert ", attempt 2: " in alert["text"]
 
 
-def test_a_retry_that_never_begins_is_no_reason_for_silence(
-    watched: Watched, listener: Listener
-) -> None:
+def test_a_crash_whose_retry_never_starts_is_reported(watched: Watched, listener: Listener) -> None:
     instance, daemon = watched.desk.instance, watched.daemon
     daemon.turn()
     watched.desk.set_close("2020-03-01", 11.0)
@@ -287,8 +285,8 @@ def test_a_retry_that_never_begins_is_no_reason_for_silence(
     assert listener.alerts == []
     daemon.now += timedelta(minutes=10)
     daemon.turn()
-    (told,) = listener.alerts
-    assert (told["run_id"], told["reason"]) == (crashed.run_id, "its process is gone")
+    (alert,) = listener.alerts
+    assert (alert["run_id"], alert["reason"]) == (crashed.run_id, "its process is gone")
 
 
 def crash_like(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
@@ -305,7 +303,7 @@ def crash_like(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
     return crashed
 
 
-def test_a_late_book_is_told_once_and_again_when_it_is_there(
+def test_a_late_book_is_reported_once_and_resolved_when_it_is_there(
     watched: Watched, listener: Listener
 ) -> None:
     daemon, five_minutes = watched.daemon, 301
@@ -316,19 +314,19 @@ def test_a_late_book_is_told_once_and_again_when_it_is_there(
         assert listener.alerts == []
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
-    assert [told["text"] for told in listener.alerts] == [
+    assert [alert["text"] for alert in listener.alerts] == [
         "LATE: the book of 2020-04-16 was due by 2020-04-17 06:00 UTC; "
         "the latest book is of 2020-04-06"
     ]
     watched.book("2020-04-16")
     for _ in range(3):
         daemon.turn("lateness", five_minutes)
-    assert [told["text"] for told in listener.alerts[1:]] == [
+    assert [alert["text"] for alert in listener.alerts[1:]] == [
         "RESOLVED: the book of 2020-04-16 is there"
     ]
 
 
-def test_a_source_that_stays_unreadable_is_told_and_the_sensor_lives_on(
+def test_a_source_that_stays_unreadable_is_reported_and_the_sensor_goes_on(
     watched: Watched, listener: Listener
 ) -> None:
     watched.book("2020-04-16")
@@ -337,8 +335,8 @@ def test_a_source_that_stays_unreadable_is_told_and_the_sensor_lives_on(
     file.rename(file.with_name("away"))
     for _ in range(14):
         assert watched.daemon.turn("lateness", 301).status == TickStatus.SKIPPED
-    assert [told["kind"] for told in listener.alerts] == ["source_unreadable"]
+    assert [alert["kind"] for alert in listener.alerts] == ["source_unreadable"]
     assert "matches no file" in listener.alerts[0]["text"]
     file.with_name("away").rename(file)
     watched.daemon.turn("lateness", 301)
-    assert [told["over"] for told in listener.alerts] == [False, True]
+    assert [alert["over"] for alert in listener.alerts] == [False, True]

@@ -97,14 +97,14 @@ def test_nothing_is_asked_for_before_there_is_raw_data(instance: dg.DagsterInsta
     assert new_ledger(instance, month_keys(3)).tick() == {}
 
 
-# News
+# Changes of the source
 
 
-def test_news_is_worked_off_stage_by_stage_and_each_month_made_once(
+def test_a_change_is_worked_off_stage_by_stage_and_each_month_materialised_once(
     ledger: InstanceLedger,
 ) -> None:
-    before = dict(ledger.times_made)
-    ledger.news(ledger.months[1])
+    before = dict(ledger.times_materialised)
+    ledger.restate(ledger.months[1])
     ticks = [sorted({key[0] for key in asked}) for asked in ledger.settle()]
     assert ticks[:3] == [
         ["model_states"],
@@ -113,7 +113,7 @@ def test_news_is_worked_off_stage_by_stage_and_each_month_made_once(
     ]
     assert len(ticks) == 6
     assert ledger.contents == ledger.from_scratch()
-    new = {month: n - before[month] for month, n in ledger.times_made.items()}
+    new = {month: n - before[month] for month, n in ledger.times_materialised.items()}
     assert {new[key, month] for key in CATALOG for month in ledger.months[2:]} == {1}
     assert not any(new[key, month] for key in CATALOG for month in ledger.months[:1])
 
@@ -123,7 +123,7 @@ def test_no_book_is_asked_for_while_signals_are_on_their_way(
     ledger: InstanceLedger, status: DagsterRunStatus
 ) -> None:
     ledger.begins_as = status
-    ledger.news(ledger.months[-1])
+    ledger.restate(ledger.months[-1])
     for stage in ("model_states", "insights"):
         asked = ledger.tick()
         assert {key[0] for key in asked} == {stage}
@@ -135,10 +135,10 @@ def test_no_book_is_asked_for_while_signals_are_on_their_way(
             ledger.end(run)
 
 
-def test_an_input_that_changes_during_a_run_is_found_after_it(ledger: InstanceLedger) -> None:
-    ledger.news(ledger.months[-1])
+def test_an_upstream_that_changes_during_a_run_is_found_after_it(ledger: InstanceLedger) -> None:
+    ledger.restate(ledger.months[-1])
     running = [ledger.begin(keys, months) for keys, months in ledger.runs(ledger.tick())]
-    ledger.news(ledger.months[-2])
+    ledger.restate(ledger.months[-2])
     assert ledger.tick() == {model_states(m): [ledger.months[-2]] for m in (A, B)}
     for run in running:
         ledger.end(run)
@@ -146,8 +146,8 @@ def test_an_input_that_changes_during_a_run_is_found_after_it(ledger: InstanceLe
     assert ledger.contents == ledger.from_scratch()
 
 
-def test_a_past_month_made_by_hand_is_followed_by_one_range(ledger: InstanceLedger) -> None:
-    ledger.make([performance_timeseries(A)], ledger.months[1:2])
+def test_a_past_month_materialised_by_hand_is_followed_by_one_range(ledger: InstanceLedger) -> None:
+    ledger.materialise([performance_timeseries(A)], ledger.months[1:2])
     ticks = ledger.settle()
     first, second, *_ = ticks
     assert first[performance_timeseries(A)] == ledger.months[2:]
@@ -168,15 +168,15 @@ def test_a_model_that_fails_stops_nobody_but_itself(
     own = [key for key, its in CATALOG.items() if its.model == A]
     lost = own[own.index(table) + 1 :]
     ledger.broken.add(table)
-    before = dict(ledger.times_made)
-    ledger.news(ledger.months[-2])
+    before = dict(ledger.times_materialised)
+    ledger.restate(ledger.months[-2])
     asked = [key for tick in ledger.settle() for key in tick]
     assert asked.count(table) == 1
     # The simulator's step takes a model's account and figures together.
     assert not set(asked) & set(lost) - {performance_metrics(A)}
     others = [key for key, its in CATALOG.items() if its.model != A]
     assert all(
-        ledger.times_made[key, month] > before[key, month]
+        ledger.times_materialised[key, month] > before[key, month]
         for key in others
         for month in ledger.months[-1:]
     )
@@ -187,10 +187,10 @@ def test_a_model_that_fails_stops_nobody_but_itself(
 
 def test_a_repair_asks_for_just_the_rest(ledger: InstanceLedger) -> None:
     ledger.broken.add(insights(A))
-    ledger.news(ledger.months[-2])
+    ledger.restate(ledger.months[-2])
     ledger.settle()
     ledger.broken.clear()
-    ledger.make([insights(A)], ledger.months[-2:])
+    ledger.materialise([insights(A)], ledger.months[-2:])
     asked = {key for tick in ledger.settle() for key in tick}
     book = (
         "weights",
@@ -211,7 +211,7 @@ def test_a_repair_asks_for_just_the_rest(ledger: InstanceLedger) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_after_the_last_tick_everything_is_newer_than_its_inputs(
+def test_after_the_last_tick_everything_is_newer_than_its_upstreams(
     instance: dg.DagsterInstance, seed: int
 ) -> None:
     ledger = new_ledger(instance, month_keys(4))
@@ -228,13 +228,13 @@ def test_after_the_last_tick_everything_is_newer_than_its_inputs(
 
 
 def book_after_two_models_in_turn(ledger: InstanceLedger) -> dict[TableKey, list[str]]:
-    """The book is asked for and made on news of A; B has its news on the next tick."""
+    """The book is requested and materialised after A changes; B changes on the next tick."""
     month = ledger.months[-1:]
     ledger.tick()
-    ledger.make([insights(A)], month)
+    ledger.materialise([insights(A)], month)
     assert ledger.tick()[COMBINED_INSIGHTS] == month
-    ledger.make([COMBINED_INSIGHTS], month)
-    ledger.make([insights(B)], month)
+    ledger.materialise([COMBINED_INSIGHTS], month)
+    ledger.materialise([insights(B)], month)
     return {key: months for _ in range(4) for key, months in ledger.tick().items()}
 
 
@@ -280,7 +280,7 @@ def test_the_new_month_waits_for_prices_and_has_its_weights_at_once(
         ledger.months += april
         ledger.source |= {april[0]: 0}
         assert ledger.settle() == [{WEIGHTS: april}]
-        ledger.make(RAW_DATA, ["2020-03-01", *april])
+        ledger.materialise(RAW_DATA, ["2020-03-01", *april])
         asked = ledger.settle()
         assert asked[0] == {model_states(m): ["2020-03-01", *april] for m in (A, B)}
         assert asked[3][WEIGHTS] == april
@@ -299,10 +299,10 @@ def requests(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunR
 
 
 def test_account_and_figures_of_a_model_go_into_one_run(ledger: InstanceLedger) -> None:
-    ledger.news(ledger.months[-1])
+    ledger.restate(ledger.months[-1])
     for _ in range(2):
         for keys, months in ledger.runs(ledger.tick()):
-            ledger.make(keys, months)
+            ledger.materialise(keys, months)
     asked = {
         frozenset(key.to_user_string() for key in request.asset_selection or [])
         for request in requests(ledger.defs, ledger.instance)
@@ -315,8 +315,8 @@ def test_account_and_figures_of_a_model_go_into_one_run(ledger: InstanceLedger) 
     assert any(simulated <= run for run in asked)
 
 
-def test_months_that_hang_together_are_one_backfill(ledger: InstanceLedger) -> None:
-    ledger.news(ledger.months[2])
+def test_adjacent_months_are_one_backfill(ledger: InstanceLedger) -> None:
+    ledger.restate(ledger.months[2])
     (request,) = requests(ledger.defs, ledger.instance)
     subset = request.asset_graph_subset
     assert subset is not None
@@ -327,7 +327,7 @@ def test_months_that_hang_together_are_one_backfill(ledger: InstanceLedger) -> N
 
 
 def test_a_backfill_that_has_not_begun_is_not_asked_for_again(ledger: InstanceLedger) -> None:
-    ledger.news(ledger.months[2])
+    ledger.restate(ledger.months[2])
     (request,) = requests(ledger.defs, ledger.instance)
     assert request.asset_graph_subset is not None
     ledger.instance.add_backfill(
@@ -349,7 +349,7 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
     services = {name: pipeline.defs for name, pipeline in built.items()}
     ledger = InstanceLedger(instance, dg.Definitions(), tables, months)
     ledger.backfill()
-    ledger.news(months[-1])
+    ledger.restate(months[-1])
     order = []
     while asked := {
         name: found for name, d in services.items() if (found := requests(d, instance))
@@ -357,7 +357,7 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
         order.append(list(asked))
         for request in (request for found in asked.values() for request in found):
             keys = [tuple(key.path) for key in request.asset_selection or []]
-            ledger.make(keys, [str(request.partition_key)])
+            ledger.materialise(keys, [str(request.partition_key)])
     assert order == [
         ["model_state_generator"],
         ["trading_models"],
@@ -365,7 +365,7 @@ def test_services_wait_for_each_other(instance: dg.DagsterInstance, tmp_path: Pa
         ["model_aggregator"],
     ]
     assert ledger.contents == ledger.from_scratch()
-    again = {key for key in tables if ledger.times_made[key, months[-1]] == 2}
+    again = {key for key in tables if ledger.times_materialised[key, months[-1]] == 2}
     assert again == tables.keys() - {WEIGHTS}
 
 
@@ -399,14 +399,16 @@ def test_a_restated_month_runs_through_the_real_pipeline(
     assert ledger.tick() == {}
     raw = [pipeline.catalog[key] for key in RAW_DATA]
     run_stage(pipeline, instance, raw, *pipeline.months[1:] * 2)
-    made = []
+    materialised = []
     while asked := ledger.tick():
         for keys, months in ledger.runs(asked):
             done = run_stage(
                 pipeline, instance, [pipeline.catalog[key] for key in keys], months[0], months[-1]
             )
             assert not done.failed
-            made += [(key, month) for key in keys for month in months]
+            materialised += [(key, month) for key in keys for month in months]
     february = pipeline.months[1]
     untouched = {*RAW_DATA, WEIGHTS}
-    assert sorted(made) == sorted((k, february) for k in pipeline.catalog if k not in untouched)
+    assert sorted(materialised) == sorted(
+        (k, february) for k in pipeline.catalog if k not in untouched
+    )

@@ -36,7 +36,7 @@ SESSIONS = [
 ]
 
 
-def news(
+def changed_months_of(
     pipeline: Pipeline, instance: dg.DagsterInstance, source: MarketDataSource | None = None
 ) -> Mapping[pd.Timestamp, str]:
     """What has changed in the pipeline's source, or in another one."""
@@ -79,7 +79,7 @@ class Desk:
         assert not run_stage(self.pipeline, self.instance, raw, first, last).failed
 
     def changed(self) -> list[str]:
-        return [f"{month:%Y-%m-01}" for month in news(self.pipeline, self.instance)]
+        return [f"{month:%Y-%m-01}" for month in changed_months_of(self.pipeline, self.instance)]
 
     def poll(self) -> dg.RunRequest | dg.SkipReason:
         """The sensor's answer; a new sensor each time, which remembers nothing."""
@@ -123,7 +123,7 @@ def test_nothing_is_asked_for_before_the_first_backfill(tmp_path: Path) -> None:
         assert desk.poll() == dg.SkipReason("there is no history yet; run: hawk backfill")
 
 
-def test_a_new_session_is_news_of_the_open_month_alone(desk: Desk) -> None:
+def test_a_new_session_changes_the_open_month_alone(desk: Desk) -> None:
     session = desk.prices.tail(2).assign(date=pd.Timestamp("2020-04-17"))
     desk.prices = pd.concat([desk.prices, session])
     desk.save()
@@ -131,7 +131,9 @@ def test_a_new_session_is_news_of_the_open_month_alone(desk: Desk) -> None:
     assert desk.asked() == ("2020-04-01", "2020-04-01")
 
 
-def test_a_restated_price_is_news_of_its_month_and_fetched_with_all_after_it(desk: Desk) -> None:
+def test_a_restated_price_changes_its_month_and_is_fetched_with_all_later_months(
+    desk: Desk,
+) -> None:
     desk.set_close("2020-01-01", 11.0)
     assert desk.changed() == ["2020-01-01"]
     first, last = desk.asked()
@@ -148,13 +150,13 @@ def test_months_further_back_than_those_watched_are_not_compared(desk: Desk) -> 
     assert desk.changed() == [months[-WATCHED_MONTHS]]
 
 
-def test_a_month_that_the_source_has_lost_is_no_news(desk: Desk) -> None:
+def test_a_month_that_the_source_has_lost_is_not_changed(desk: Desk) -> None:
     desk.prices = desk.prices[desk.prices["date"].dt.strftime("%Y-%m") != "2020-02"]
     desk.save()
     assert desk.changed() == []
 
 
-def test_a_month_that_was_fetched_empty_is_no_news_until_it_has_a_session(desk: Desk) -> None:
+def test_a_month_that_was_fetched_empty_is_not_changed_until_it_has_a_session(desk: Desk) -> None:
     months = desk.prices["date"].dt.strftime("%Y-%m-01")
     april, desk.prices = desk.prices[months == "2020-04-01"], desk.prices[months < "2020-04-01"]
     desk.save()
@@ -165,7 +167,7 @@ def test_a_month_that_was_fetched_empty_is_no_news_until_it_has_a_session(desk: 
     assert desk.changed() == ["2020-04-01"]
 
 
-def test_the_same_news_has_one_run_key_and_each_correction_its_own(desk: Desk) -> None:
+def test_the_same_change_has_one_run_key_and_each_correction_its_own(desk: Desk) -> None:
     keys = []
     for close in (11.0, 12.0, 10.0, 11.0, 10.0):
         desk.set_close("2020-02-01", close)
@@ -175,7 +177,7 @@ def test_the_same_news_has_one_run_key_and_each_correction_its_own(desk: Desk) -
     assert len(set(keys)) == 5
 
 
-def test_news_on_top_of_news_that_is_not_fetched_yet_is_other_news(desk: Desk) -> None:
+def test_a_second_change_before_the_first_is_fetched_is_another_change(desk: Desk) -> None:
     desk.set_close("2020-02-01", 11.0)
     before = desk.run_key()
     desk.set_close("2020-03-01", 11.0)
@@ -206,7 +208,7 @@ def test_what_comes_in_while_raw_data_are_fetched_is_asked_for_afterwards_if_at_
     assert desk.changed() == []
 
 
-def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) -> None:
+def test_the_next_day_of_the_sample_market_changes_its_month(tmp_path: Path) -> None:
     end = pd.Timestamp("2020-04-16")
     settings = Settings(
         storage=str(tmp_path / "tables"),
@@ -221,8 +223,8 @@ def test_the_next_day_of_the_sample_market_is_news_of_its_month(tmp_path: Path) 
     with dg.DagsterInstance.ephemeral() as instance:
         raw = [yesterday.catalog[key] for key in RAW_DATA]
         run_stage(yesterday, instance, raw, "2020-01-01", "2020-04-01")
-        assert not news(yesterday, instance)
-        assert list(news(yesterday, instance, today)) == [OPEN]
+        assert not changed_months_of(yesterday, instance)
+        assert list(changed_months_of(yesterday, instance, today)) == [OPEN]
 
 
 def test_a_source_that_cannot_be_read_is_an_error_that_names_the_remedy(desk: Desk) -> None:
@@ -278,7 +280,7 @@ class Daemon:
         return ticks[of]
 
 
-def test_the_daemon_runs_news_once_and_outlives_a_source_that_cannot_be_read(
+def test_the_daemon_fetches_a_change_once_and_outlives_a_source_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dagster.yaml").write_text(DAGSTER_YAML)
@@ -301,10 +303,10 @@ def test_the_daemon_runs_news_once_and_outlives_a_source_that_cannot_be_read(
             tick = daemon.turn()
             assert tick.status == TickStatus.SUCCESS
             (run_id,) = tick.run_ids
-            made = instance.get_records_for_run(
+            fetched = instance.get_records_for_run(
                 run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
             ).records
-            assert {(tuple(r.asset_key.path), r.partition_key) for r in made if r.asset_key} == {
+            assert {(tuple(r.asset_key.path), r.partition_key) for r in fetched if r.asset_key} == {
                 (key, month) for key in RAW_DATA for month in desk.pipeline.months[-WATCHED_MONTHS:]
             }
             assert desk.changed() == []

@@ -198,7 +198,7 @@ def test_reports_that_could_not_be_fetched_are_not_forgotten_beside_bars_that_we
     desk.is_quiet()
 
 
-def test_a_change_between_the_version_and_the_rows_is_news_to_the_next_poll(
+def test_a_change_between_the_version_and_the_rows_is_a_change_to_the_next_poll(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows that are stored may be newer than the version beside them, and never older."""

@@ -71,8 +71,10 @@ def make_table(key: str, *upstreams: Upstream) -> Table:
     )
 
 
-def of(made: list[int], by: list[int], planned: list[int], planned_by: list[int]) -> History:
-    return History(*(np.array(column) for column in (made, by, planned, planned_by)))
+def of(
+    materialised: list[int], by: list[int], planned: list[int], planned_by: list[int]
+) -> History:
+    return History(*(np.array(column) for column in (materialised, by, planned, planned_by)))
 
 
 # What the event log says
@@ -91,10 +93,12 @@ def test_history_is_what_the_events_say(instance: dg.DagsterInstance) -> None:
     runs = set()
     for key in [("one",), ("three",), ("never",)]:
         for i, month in enumerate(MONTHS[1:]):
-            made, made_by, planned, planned_by = latest(events.get((key, month), []))
+            materialised, materialised_by, planned, planned_by = latest(
+                events.get((key, month), [])
+            )
             its = history[key]
-            assert (its.materialised[i], its.planned[i]) == (made, planned)
-            runs |= {(made_by, its.materialised_by[i]), (planned_by, its.planned_by[i])}
+            assert (its.materialised[i], its.planned[i]) == (materialised, planned)
+            runs |= {(materialised_by, its.materialised_by[i]), (planned_by, its.planned_by[i])}
     assert {name for name, _ in runs} == {"a", "b", "c", "", "never"}
     assert len(runs) == len({run for _, run in runs}) == 5
 
@@ -110,7 +114,9 @@ def test_what_was_wiped_has_not_happened(instance: dg.DagsterInstance) -> None:
     assert history["two",].materialised[0] > history["two",].planned[0] > 0
 
 
-def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_in_progress_until_it_has_materialised_its_months(
+    instance: dg.DagsterInstance,
+) -> None:
     seen = {}
 
     @dg.multi_asset(
@@ -144,7 +150,9 @@ def test_a_run_is_in_progress_until_it_has_made_its_months(instance: dg.DagsterI
     assert not bad.in_progress([]).any()
 
 
-def test_a_month_that_a_run_has_made_is_not_in_progress(instance: dg.DagsterInstance) -> None:
+def test_a_month_that_a_run_has_materialised_is_not_in_progress(
+    instance: dg.DagsterInstance,
+) -> None:
     months = [(("one",), month) for month in MONTHS[:2]]
     record(instance, "run", PLANNED, months)
     record(instance, "run", MATERIALISED, months[:1])
@@ -182,9 +190,12 @@ def random_world(seed: int) -> tuple[list[Table], dict[TableKey, History], dict[
                 events[i].append((rng.randint(1, 60), kind, rng.choice("abcd")))
         rows = [latest(sorted(month)) for month in events]
         numbers = {"never": 0} | {run: ord(run) for run in "abcd"}
-        made, by, planned, planned_by = zip(*rows, strict=True)
+        materialised, by, planned, planned_by = zip(*rows, strict=True)
         history[table.key] = of(
-            list(made), [numbers[r] for r in by], list(planned), [numbers[r] for r in planned_by]
+            list(materialised),
+            [numbers[r] for r in by],
+            list(planned),
+            [numbers[r] for r in planned_by],
         )
     seeds = {
         table.key: np.array([rng.random() < 0.1 for _ in MONTHS]) for table in rng.sample(tables, 2)
@@ -224,11 +235,11 @@ def test_stale_months_are_those_that_loops_find(seed: int) -> None:
         assert stale_months(table, history).tolist() == stale_by_loops(table, history)
 
 
-def make_by_loops(
+def months_by_loops(
     tables: list[Table], history: dict[TableKey, History], seeds: dict[TableKey, Flags]
 ) -> dict[TableKey, list[bool]]:
     n = range(len(MONTHS))
-    make: dict[TableKey, list[bool]] = {}
+    chosen: dict[TableKey, list[bool]] = {}
     usable: dict[TableKey, list[bool]] = {}
     for table in tables:
         own, stale = history[table.key], stale_by_loops(table, history)
@@ -237,13 +248,13 @@ def make_by_loops(
         want = [
             stale[i]
             or bool(seeds.get(table.key, [False] * 5)[i])
-            or any(make[source.key][j] for source, j in reads[i])
+            or any(chosen[source.key][j] for source, j in reads[i])
             for i in n
         ]
         if chained:
             want = [want[i] or (own.planned[i] == 0 and any(want[i:])) for i in n]
             want = [any(want[: i + 1]) for i in n]
-        make[table.key], usable[table.key] = [], []
+        chosen[table.key], usable[table.key] = [], []
         for i in n:
             there = all(source.optional or usable[source.key][j] for source, j in reads[i])
             if chained and i > 0:
@@ -253,20 +264,20 @@ def make_by_loops(
                 and history[source.key].materialised_by[j] != own.materialised_by[i]
                 for source, j in read_by(table, i)
             )
-            make[table.key].append(want[i] and there)
+            chosen[table.key].append(want[i] and there)
             usable[table.key].append(
                 there and (want[i] or (own.materialised[i] > 0 and not outdated))
             )
-    return make
+    return chosen
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_is_to_be_made_is_what_loops_find(seed: int) -> None:
+def test_months_to_materialise_are_those_that_loops_find(seed: int) -> None:
     tables, history, seeds = random_world(seed)
-    made = {
+    found = {
         key: flags.tolist() for key, flags in months_to_materialise(tables, history, seeds).items()
     }
-    assert made == make_by_loops(tables, history, seeds)
+    assert found == months_by_loops(tables, history, seeds)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -276,27 +287,27 @@ def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
     stages = random.Random(seed).choices("xy", k=len(tables))
     tables = [replace(table, stage=stage) for table, stage in zip(tables, stages, strict=True)]
     of_stage = {table.key: table.stage for table in tables}
-    make, request = (
+    chosen, request = (
         months_to_materialise(tables, history, running),
         months_to_request(tables, history, running),
     )
     for table in tables:
         key = table.key
-        assert not (request[key] & ~make[key]).any()
+        assert not (request[key] & ~chosen[key]).any()
         assert not (request[key] & running[key]).any()
         for i in np.flatnonzero(request[key]):
             for source, j in read_by(table, int(i)):
                 if source.key == key:
-                    assert request[key][j] or not make[key][j]
-                elif make[source.key][j]:
+                    assert request[key][j] or not chosen[key][j]
+                elif chosen[source.key][j]:
                     assert of_stage[source.key] == table.stage
                     assert (request[source.key] == request[key]).all()
     idle = not any(months.any() for months in running.values())
-    wanted = any(months.any() for months in make.values())
+    wanted = any(months.any() for months in chosen.values())
     assert not (idle and wanted) or any(months.any() for months in request.values())
 
 
-def test_an_input_of_the_same_run_is_not_newer() -> None:
+def test_an_upstream_of_the_same_run_is_not_newer() -> None:
     source, own = of([5], [7], [3], [7]), of([6], [7], [4], [7])
     table = make_table("own", Upstream(key=("source",)))
     assert newer_upstreams(table, {("source",): source, ("own",): own}) == {}
@@ -309,9 +320,9 @@ def test_an_input_of_the_same_run_is_not_newer() -> None:
 
 
 def play(ledger: Ledger, seed: int, steps: int) -> None:
-    """Ticks, news, runs by hand, failures, repairs and crashes in any order; runs overlap.
+    """Ticks, changes, runs by hand, failures, repairs and crashes in any order; runs overlap.
 
-    Checks of each request that it lacks nothing and has not been made on the same inputs before.
+    Checks that no request lacks anything or repeats an earlier one on the same upstreams.
     """
     rng, open_runs, asked_before = random.Random(seed), [], set()
     models = [key for key, table in ledger.catalog.items() if table.model]
@@ -324,7 +335,7 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
                 needed = {read for read, optional in ledger.upstreams(key, month) if not optional}
                 assert needed <= ledger.contents.keys() | planned
             reads = {r for month in planned for r, _ in ledger.upstreams(*month)} - planned
-            what = (*planned, *((r, ledger.times_made.get(r, 0)) for r in reads))
+            what = (*planned, *((r, ledger.times_materialised.get(r, 0)) for r in reads))
             assert frozenset(what) not in asked_before
             asked_before.add(frozenset(what))
             open_runs.append(ledger.begin(keys, months))
@@ -347,9 +358,9 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
         if not any(key == planned for run in open_runs for planned, _ in run.planned):
             open_runs.append(ledger.begin([key], span()))
 
-    def news() -> None:
+    def change() -> None:
         months = span()
-        ledger.news(months[0], months[-1])
+        ledger.restate(months[0], months[-1])
 
     def break_one() -> None:
         key = rng.choice(models)
@@ -359,7 +370,7 @@ def play(ledger: Ledger, seed: int, steps: int) -> None:
         if ledger.broken:
             ledger.broken.remove(rng.choice(sorted(ledger.broken, key=str)))
 
-    acts = [request] * 5 + [end_one] * 4 + [news, by_hand, break_one, mend_one, crash_one]
+    acts = [request] * 5 + [end_one] * 4 + [change, by_hand, break_one, mend_one, crash_one]
     for _ in range(steps):
         rng.choice(acts)()
     while open_runs:
@@ -379,7 +390,7 @@ def assert_settled(ledger: Ledger) -> None:
         for month in ledger.months:
             needed = [r for r, optional in ledger.upstreams(key, month) if not optional]
             blocked = any(held[r] or r not in ledger.contents for r in needed)
-            current = ledger.is_current(ledger.made_from.get((key, month)))
+            current = ledger.is_current(ledger.computed_from.get((key, month)))
             assert current or blocked or ledger.is_current(ledger.failed_on.get((key, month)))
             held[key, month] = blocked or not current
 
@@ -388,18 +399,18 @@ def mend_everything(ledger: Ledger) -> None:
     """Repair, restate the whole history, and let automation do the rest."""
     ledger.broken.clear()
     if (WEIGHTS, ledger.months[0]) not in ledger.contents:
-        ledger.make([WEIGHTS], ledger.months[:1])  # reads nothing, so nothing asks for it again
-    ledger.news(ledger.months[0])
+        ledger.materialise([WEIGHTS], ledger.months[:1])  # reads nothing: nothing requests it
+    ledger.restate(ledger.months[0])
     ledger.settle()
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_after_the_last_tick_everything_is_newer_than_its_inputs(seed: int) -> None:
+def test_after_the_last_tick_everything_is_newer_than_its_upstreams(seed: int) -> None:
     ledger = Ledger(CATALOG, MONTHS)
     if seed % 4:
         ledger.backfill()
     else:
-        ledger.news(MONTHS[0])
+        ledger.restate(MONTHS[0])
     play(ledger, seed, steps=5 + seed % 30)
     assert_settled(ledger)
     mend_everything(ledger)
@@ -416,42 +427,44 @@ def ledger() -> Ledger:
     return ledger
 
 
-def test_months_made_on_old_inputs_by_a_slow_run_are_stale(ledger: Ledger) -> None:
+def test_months_computed_from_old_upstreams_by_a_slow_run_are_stale(ledger: Ledger) -> None:
     slow = ledger.begin([insights(A)], MONTHS[-1:])
-    ledger.make([model_states(A)], MONTHS[-1:])
-    ledger.make([insights(A)], MONTHS[-1:])
+    ledger.materialise([model_states(A)], MONTHS[-1:])
+    ledger.materialise([insights(A)], MONTHS[-1:])
     ledger.end(slow)
     assert ledger.tick() == {insights(A): MONTHS[-1:]}
 
 
 def test_a_failed_range_is_tried_again_as_a_whole(ledger: Ledger) -> None:
     ledger.broken.add((insights(A), MONTHS[4]))
-    ledger.news(MONTHS[1])
+    ledger.restate(MONTHS[1])
     ledger.settle()
     ledger.broken.clear()
-    ledger.news(MONTHS[4])
+    ledger.restate(MONTHS[4])
     assert ledger.settle()[1][insights(A)] == MONTHS[1:]
     assert ledger.contents == ledger.from_scratch()
 
 
 def test_a_range_cut_short_leaves_no_month_behind(ledger: Ledger) -> None:
-    ledger.news(MONTHS[1])
+    ledger.restate(MONTHS[1])
     for keys, months in ledger.runs(ledger.tick()):
         ledger.crash(ledger.begin(keys, months))
     assert ledger.tick().keys() == {COMBINED_INSIGHTS, ATTRIBUTION}
-    ledger.news(MONTHS[4])
+    ledger.restate(MONTHS[4])
     ledger.settle()
     assert ledger.contents == ledger.from_scratch()
 
 
 def test_a_failed_run_by_hand_stops_nobody(ledger: Ledger) -> None:
     ledger.crash(ledger.begin([performance_timeseries(A)], MONTHS[1:3]))
-    ledger.news(MONTHS[4])
+    ledger.restate(MONTHS[4])
     ledger.settle()
     assert ledger.contents == ledger.from_scratch()
 
 
-def test_a_month_reported_by_hand_is_newer_than_what_was_made_before(ledger: Ledger) -> None:
+def test_a_month_reported_by_hand_is_newer_than_what_was_materialised_before(
+    ledger: Ledger,
+) -> None:
     ledger.record("", MATERIALISED, [(model_states(B), MONTHS[2])])
     assert ledger.tick() == {insights(B): MONTHS[2:]}
     ledger.record("", MATERIALISED, [(insights(B), month) for month in MONTHS[2:]])
@@ -460,10 +473,10 @@ def test_a_month_reported_by_hand_is_newer_than_what_was_made_before(ledger: Led
     assert asked[performance_timeseries(B)] == MONTHS[2:]
 
 
-def test_a_chain_begins_where_it_has_never_been_made() -> None:
+def test_a_chain_begins_where_it_has_never_been_materialised() -> None:
     ledger = Ledger(CATALOG, MONTHS)
     assert ledger.tick() == {}
-    ledger.make(RAW_DATA)
+    ledger.materialise(RAW_DATA)
     asked = [month for tick in ledger.settle() for month in tick.get(WEIGHTS, [])]
     assert asked == MONTHS
     assert ledger.contents == ledger.from_scratch()

@@ -213,7 +213,7 @@ def rows(storage: SqlEventLogStorage, *runs: str) -> Rows:
 def forbid(
     storage: SqlEventLogStorage, table: str, condition: str, run_id: str | None = None
 ) -> None:
-    """Make the database itself refuse rows."""
+    """Let the database itself refuse rows."""
     connection = storage.run_connection(run_id) if run_id else storage.index_connection()
     if isinstance(storage, SqliteEventLogStorage):
         statements = [
@@ -254,14 +254,14 @@ def test_a_run_of_twenty_assets_leaves_the_rows_that_dagster_leaves(
     assets = [AssetKey(["model_states", f"model_{i:02d}"]) for i in range(20)]
     events = [entry("run", 0, planned_check(a, MONTHS)) for a in assets]
     events += [entry("run", i, planned(a, m)) for i, a in enumerate(assets) for m in MONTHS]
-    made = [(a, m, str(i)) for i, a in enumerate(assets) for m in MONTHS]
+    found = [(a, m, str(i)) for i, a in enumerate(assets) for m in MONTHS]
     stock, batched = databases["stock"].stock(), databases["batched"].batched()
     for event in events[-len(MONTHS) :] + events[:2]:
         stock.store_event(event)
     batched.store_event_batch(events[-len(MONTHS) :] + events[:2])
     assert rows(batched, "run") == rows(stock, "run")
     # More rows than one statement holds: each id still belongs to its event.
-    batched.store_event_batch([entry("more", 1, materialization(*m)) for m in made * 3])
+    batched.store_event_batch([entry("more", 1, materialization(*m)) for m in found * 3])
     with batched.index_connection() as conn:
         joined = conn.execute(
             text(
@@ -270,7 +270,7 @@ def test_a_run_of_twenty_assets_leaves_the_rows_that_dagster_leaves(
             )
         )
         assert [tuple(row) for row in joined] == [
-            (a.to_string(), m, a.to_string(), version) for a, m, version in made * 3
+            (a.to_string(), m, a.to_string(), version) for a, m, version in found * 3
         ]
 
 
@@ -466,9 +466,11 @@ def test_concurrent_writers_neither_lose_nor_double_nor_lock_each_other_out(
         assert stored == [event for batch in batches for event in batch]
     assert len(rows(storage)["index asset_event_tags"]) == 4 * 8 * 6
     for asset in assets:
-        made = storage.fetch_materializations(asset, limit=1000).records
-        assert len(made) == 4 * 8
-        assert storage.get_asset_records([asset])[0].asset_entry.last_materialization_record in made
+        found = storage.fetch_materializations(asset, limit=1000).records
+        assert len(found) == 4 * 8
+        assert (
+            storage.get_asset_records([asset])[0].asset_entry.last_materialization_record in found
+        )
 
 
 def test_a_range_run_is_recorded_the_same_whether_or_not_batches_form(

@@ -52,7 +52,7 @@ def is_private(module: str) -> bool:
 
 @cache
 def own_classes() -> list[type]:
-    """The classes of instance/ that are made from Dagster's."""
+    """The classes of instance/ that extend Dagster's."""
     found = []
     for name in MODULES.values():
         module = import_module(f"{instance.__name__}.{name}")

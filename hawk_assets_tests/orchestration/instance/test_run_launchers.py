@@ -1,4 +1,4 @@
-"""A run whose process is gone is failed, and made again; any other is left alone."""
+"""A run whose process has died is failed and run again; any other is left alone."""
 
 import json
 import logging
