@@ -1,4 +1,7 @@
-"""Whatever is written, settings are read or refused in one line: no other error, no secret."""
+"""Whatever is written, settings are read or refused in one line: no other error, no secret.
+
+HAWK_TEST_FUZZ is how many inputs each test tries.
+"""
 
 import os
 from pathlib import Path
