@@ -1,5 +1,6 @@
 """What is made from the declaration of the settings is up to date, and usable."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from hawk_assets.orchestration.settings import Settings, load_settings
 from hawk_assets.orchestration.settings.declaration import ABOUT, SECTIONS
 from hawk_assets_tests import settings as made
+from hawk_assets_tests.pipelines import REPOSITORY
 from hawk_assets_tests.settings import BLOCKS, COMMAND, DOCUMENT, EXAMPLE, SECRETS, VALUES
 
 
@@ -46,6 +48,15 @@ def test_the_example_is_usable_line_by_line(tmp_path: Path) -> None:
     text = text.replace("end: x", "end: 2010-01-01")
     (tmp_path / "hawk.yaml").write_text(text)
     assert load_settings({"HAWK_CONFIG": str(tmp_path / "hawk.yaml")}).market_data == "x"
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/settings.md"])
+def test_the_examples_in_documents_are_usable(file: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / file).read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "hawk.yaml").write_text(block)
+        assert load_settings({"HAWK_CONFIG": str(tmp_path / "hawk.yaml")}) != Settings()
 
 
 def test_the_file_of_the_cluster_is_usable(tmp_path: Path) -> None:

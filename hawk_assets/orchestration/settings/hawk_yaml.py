@@ -85,7 +85,10 @@ def _explain(name: str, text: str, error: yaml.MarkedYAMLError) -> str:
     line = mark.line + 1 if mark else 1
     if line <= len(lines := text.splitlines()) and "\t" in lines[line - 1]:
         return f"{name}:{line}: there is a tab; YAML wants spaces, two for each level"
-    return f"{name}:{line}: not valid YAML: {error.problem}; correct this line or the one before"
+    return (
+        f"{name}:{line}: not valid YAML: {error.problem}; correct this line or the one before, and "
+        "put a text that begins with *, &, ! or @ in quotes"
+    )
 
 
 def _entries(name: str, root: yaml.MappingNode) -> Iterator[tuple[str, Entry]]:

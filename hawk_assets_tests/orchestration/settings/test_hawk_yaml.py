@@ -163,6 +163,7 @@ def test_dagsters_home_is_found_without_a_look_at_other_settings(folder: Path) -
         ("start: {", "hawk.yaml:1: not valid YAML"),
         ("a: 1\n---\nb: 1", "hawk.yaml:2: not valid YAML: but found another document; correct"),
         ("a: *b", "hawk.yaml:1: not valid YAML: found undefined alias"),
+        ("market_data: *.csv", "put a text that begins with *, &, ! or @ in quotes"),
         ("start: 2010-01-01\n\x07", "hawk.yaml:2: a character that YAML does not allow; remove it"),
         ("[" * 5000, "hawk.yaml is nested too deeply; settings have two levels"),
         (b"# \n# caf\xe9\n", "hawk.yaml:2: the file is not UTF-8; save it as UTF-8"),
