@@ -1,6 +1,6 @@
 # Every target makes .venv itself when it is missing or older than the pins.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev stack test test-containers check bench format clean
+.PHONY: help demo dev stack test test-containers check bench picture format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,9 @@ format: $(READY) ## put the code in shape
 
 bench: $(READY) ## wall, CPU and memory of backfill and refresh, split by cause
 	@$(BIN)/python -m hawk_assets_tests.bench
+
+picture: $(READY) ## take the README's picture of the asset graph anew; needs chromium
+	@$(BIN)/python -m hawk_assets_tests.asset_graph
 
 clean: ## remove the virtual environment and caches; .hawk (your data) stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

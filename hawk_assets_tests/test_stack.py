@@ -1,4 +1,4 @@
-"""New rows in the warehouse become a book in the bucket, with no hand on it, whatever is killed.
+"""New rows in the warehouse become a book in the bucket by themselves, whatever is killed.
 
 One stack for all of it: PostgreSQL, UI, daemon and four code servers, each a process of its own,
 and doubles of BigQuery and Google Cloud Storage that Google's clients talk to. Each test adds rows
@@ -47,7 +47,7 @@ OWNERS = {
     "combined_performance": "model_aggregator",
     "combined_metrics": "model_aggregator",
 }
-"""What a new session makes again, and where; the weights of a month hang on the months before."""
+"""What a new session recomputes, by location; weights of a month read only the months before it."""
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def _all_well_again(stack: Stack) -> Iterator[None]:
     stack.warehouse.faults.clear()
 
 
-class News:
-    """A session that the warehouse has now, and what comes of it."""
+class NewSession:
+    """A session added to the warehouse, and the runs that follow."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.known = stack, {run.run_id for run in stack.runs()}
@@ -84,29 +84,29 @@ class News:
     def runs(self) -> list[Run]:
         return [run for run in self.stack.runs() if run.run_id not in self.known]
 
-    def settle(self) -> list[Run]:
-        """Wait until the book has it and nothing is under way; the runs that it took."""
+    def wait_for_book(self) -> list[Run]:
+        """Wait until the book has it and nothing runs any more; return the runs that it took."""
         return until_booked(self.stack, self.known)
 
 
-def assert_made_once(runs: Sequence[Run]) -> None:
-    """Every table that hangs on the news was made by one run, in the location that owns it."""
+def assert_materialised_once(runs: Sequence[Run]) -> None:
+    """One run materialised each downstream table, in the location that owns it."""
     good = [run for run in runs if run.status == "SUCCESS"]
     assert Counter(table for run in good for table in run.tables) == dict.fromkeys(OWNERS, 1)
     assert {(t, run.location) for run in good for t in run.tables} == set(OWNERS.items())
 
 
-def hanging_on(months: Sequence[str]) -> set[tuple[str, str]]:
-    """What is to be made when raw data of the last months are; weights look at earlier months."""
+def find_downstream(months: Sequence[str]) -> set[tuple[str, str]]:
+    """What is downstream of raw data of the last months; weights read earlier months only."""
     return {(table, month) for table in OWNERS for month in months} | {
         ("weights", month) for month in months[1:]
     }
 
 
-def made_since(
+def count_materialised(
     stack: Stack, known: Container[str], months: Sequence[str]
 ) -> Counter[tuple[str, str]]:
-    """How often each month of each table was made by runs that are not known."""
+    """How often runs that are not known materialised each month of each table."""
     return Counter(
         (table, month)
         for run in stack.runs()
@@ -117,25 +117,25 @@ def made_since(
     )
 
 
-def assert_nobody_was_told(listener: Listener) -> None:
-    assert [told for told in listener.alerts if told["kind"] == "run_failed"] == []
+def assert_no_failure_alert(listener: Listener) -> None:
+    assert [alert for alert in listener.alerts if alert["kind"] == "run_failed"] == []
 
 
-def hold(stack: Stack) -> tuple[News, Run]:
-    """News, and the first run that it leads to, held while it writes to the bucket."""
+def hold(stack: Stack) -> tuple[NewSession, Run]:
+    """A new session, and the first run that follows, held while it writes to the bucket."""
     held = stack.bucket.faults.stall(SECONDS, match="^POST /upload")
-    news = News(stack)
+    added = NewSession(stack)
     assert held.hit.wait(SECONDS)
     run = stack.wait(
-        lambda: next((run for run in news.runs if run.status == "STARTED"), None),
+        lambda: next((run for run in added.runs if run.status == "STARTED"), None),
         SECONDS,
         "no run has started",
     )
-    return news, run
+    return added, run
 
 
 def wait_for_tick(stack: Stack, service: str, name: str) -> None:
-    """Wait until a sensor has had a turn from its beginning to its end."""
+    """Wait until a sensor has had one whole tick."""
     since = time.time()
 
     def has_ticked() -> bool:
@@ -145,15 +145,15 @@ def wait_for_tick(stack: Stack, service: str, name: str) -> None:
     stack.wait(has_ticked, SECONDS, f"{name} does not tick")
 
 
-def test_new_rows_become_a_book_with_no_hand_on_it(stack: Stack, listener: Listener) -> None:
-    news = News(stack)
-    runs = news.settle()
-    assert_made_once(runs)
+def test_new_rows_become_a_book_by_themselves(stack: Stack, listener: Listener) -> None:
+    added = NewSession(stack)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert [run.status for run in runs if run.status != "SUCCESS"] == []
-    month = news.session.to_period("M").to_timestamp()
-    assert stack.stored(BOOK, month)["date"].max() == news.session
-    assert stack.stored("market_data", month)["date"].max() == news.session
-    assert_nobody_was_told(listener)
+    month = added.session.to_period("M").to_timestamp()
+    assert stack.stored(BOOK, month)["date"].max() == added.session
+    assert stack.stored("market_data", month)["date"].max() == added.session
+    assert_no_failure_alert(listener)
 
 
 def test_the_same_rows_announced_again_start_nothing(stack: Stack) -> None:
@@ -164,16 +164,16 @@ def test_the_same_rows_announced_again_start_nothing(stack: Stack) -> None:
     assert [run.run_id for run in stack.runs()] == known
 
 
-def test_a_run_killed_in_the_middle_is_made_again(stack: Stack, listener: Listener) -> None:
-    news, run = hold(stack)
+def test_a_run_killed_half_way_is_retried(stack: Stack, listener: Listener) -> None:
+    added, run = hold(stack)
     os.kill(stack.process_of(run), signal.SIGKILL)
     stack.bucket.faults.clear()
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     failed = [r for r in runs if r.status != "SUCCESS"]
     assert [r.run_id for r in failed] == [run.run_id]
     assert [r.parent for r in runs if r.parent] == [run.run_id]
-    assert_nobody_was_told(listener)
+    assert_no_failure_alert(listener)
 
 
 @long
@@ -181,29 +181,29 @@ def test_a_code_server_killed_with_its_run_comes_back_to_both(
     stack: Stack, listener: Listener
 ) -> None:
     """As when their container dies: nobody is left who could say that the run has failed."""
-    news, run = hold(stack)
+    added, run = hold(stack)
     assert run.location
     stack.kill(run.location)
     with suppress(ProcessLookupError):
         os.kill(stack.process_of(run), signal.SIGKILL)
     stack.bucket.faults.clear()
     stack.start(run.location)
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert [r.run_id for r in runs if r.status != "SUCCESS"] == [run.run_id]
-    assert_nobody_was_told(listener)
+    assert_no_failure_alert(listener)
 
 
 def test_a_daemon_killed_goes_on_where_it_was(stack: Stack, listener: Listener) -> None:
-    news, _ = hold(stack)
+    added, _ = hold(stack)
     stack.kill("daemon")
     stack.bucket.faults.clear()
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the run does not end without the daemon")
     stack.start("daemon")
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert {run.status for run in runs} == {"SUCCESS"}
-    assert_nobody_was_told(listener)
+    assert_no_failure_alert(listener)
 
 
 def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) -> None:
@@ -211,7 +211,7 @@ def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) 
     refused = stack.warehouse.faults.add(
         403, times=None, match="queries|jobs", reason="accessDenied"
     )
-    news = News(stack)
+    added = NewSession(stack)
     assert refused.hit.wait(SECONDS)
 
     def failed_tick() -> str:
@@ -222,10 +222,10 @@ def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) 
     said = stack.wait(failed_tick, SECONDS, "no tick has failed")
     assert "HAWK_MARKET_DATA" in said
     assert "no permission" in said
-    assert news.runs == []
+    assert added.runs == []
     stack.warehouse.faults.clear()
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert {run.status for run in runs} == {"SUCCESS"}
 
 
@@ -233,48 +233,48 @@ def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) 
 def test_a_bucket_that_answers_503_for_a_while_is_waited_for(
     stack: Stack, listener: Listener
 ) -> None:
-    news = News(stack)
+    added = NewSession(stack)
     for match in ("^POST /upload", "^GET /", "^POST /upload"):
         fault = stack.bucket.faults.add(503, times=6, match=match)
         stack.bucket.faults.tear(times=2, match=match)
         assert fault.hit.wait(SECONDS)
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert {run.status for run in runs} == {"SUCCESS"}
-    assert_nobody_was_told(listener)
+    assert_no_failure_alert(listener)
 
 
 @long
 def test_a_bucket_that_does_not_answer_at_all_is_waited_for(stack: Stack) -> None:
     held = stack.bucket.faults.stall(45, times=3, match="^(POST /upload|GET /)")
-    news = News(stack)
+    added = NewSession(stack)
     assert held.hit.wait(SECONDS)
-    runs = news.settle()
-    assert_made_once(runs)
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
     assert {run.status for run in runs} == {"SUCCESS"}
 
 
 @long
 def test_postgres_restarted_in_the_middle_of_a_run_loses_nothing(stack: Stack) -> None:
-    news, _ = hold(stack)
+    added, _ = hold(stack)
     stack.cluster.stop()
     stack.cluster.start()
     stack.bucket.faults.clear()
-    assert_made_once(news.settle())
+    assert_materialised_once(added.wait_for_book())
 
 
 @long
 def test_a_paused_service_holds_what_is_downstream_and_catches_up(stack: Stack) -> None:
     service, sensor = "trading_models", "trading_models_automation"
     stack.pause(service, sensor)
-    first = News(stack)
+    first = NewSession(stack)
 
     def made() -> set[str]:
         return {t for run in first.runs if run.status == "SUCCESS" for t in run.tables}
 
     upstream = {t for t, owner in OWNERS.items() if owner == "model_state_generator"}
     stack.wait(lambda: made() >= upstream, SECONDS, "the service upstream waits as well")
-    second = News(stack)
+    second = NewSession(stack)
     stack.wait(
         lambda: (
             stack.stored(f"model_states/{MODELS[0].name}", _month(second.session))["date"].max()
@@ -286,28 +286,28 @@ def test_a_paused_service_holds_what_is_downstream_and_catches_up(stack: Stack) 
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
     assert made() == upstream
     stack.resume(service, sensor)
-    runs = second.settle()
+    runs = second.wait_for_book()
     held = {t: 1 for t in OWNERS if t not in upstream}
     count = Counter(t for r in runs if r.status == "SUCCESS" for t in r.tables)
     assert {t: n for t, n in count.items() if t not in upstream} == held
 
 
 @long
-def test_a_month_restated_three_months_back_is_made_again_with_all_after_it(stack: Stack) -> None:
+def test_a_month_restated_three_months_back_is_recomputed_with_all_downstream(stack: Stack) -> None:
     known = {run.run_id for run in stack.runs()}
     first, last = _month(stack.market.restate(3)), _month(today())
     months = [key_of(month) for month in pd.date_range(first, last, freq="MS")]
-    # The weights of a month hang on the months before it.
+    # The weights of a month read only the months before it.
     expected = {(table, month) for table in OWNERS for month in months}
     expected |= {("weights", month) for month in months[1:]}
 
     stack.wait(
-        lambda: made_since(stack, known, months).keys() >= expected,
+        lambda: count_materialised(stack, known, months).keys() >= expected,
         SECONDS,
-        "not all of it is made again",
+        "not everything is recomputed",
     )
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
-    assert made_since(stack, known, months) == dict.fromkeys(expected, 1)
+    assert count_materialised(stack, known, months) == dict.fromkeys(expected, 1)
     for run in (run for run in stack.runs() if run.run_id not in known):
         account, figures = (
             {t.partition("/")[2] for t in run.tables if t.startswith(f"performance_{kind}/")}
@@ -332,7 +332,7 @@ def test_a_backfill_started_in_the_ui_makes_everything_once_each_service_its_own
     stack.wait(lambda: not stack.unfinished(), SECONDS, "the runs do not end")
     for service in SERVICES:
         wait_for_tick(stack, service, f"{service}_automation")
-    assert made_since(stack, known, months) == dict.fromkeys(hanging_on(months), 1)
+    assert count_materialised(stack, known, months) == dict.fromkeys(find_downstream(months), 1)
     runs = [run for run in stack.runs() if run.run_id not in known]
     assert {(t, run.location) for run in runs for t in run.tables} == set(tables.items())
 

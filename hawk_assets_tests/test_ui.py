@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,13 @@ pytestmark = pytest.mark.xdist_group("ui")
 
 
 class Clone:
-    """A clone with two model files, in which ``hawk backfill`` has run without a setting of place.
+    """A clone with a few model files, in which ``hawk backfill`` has run, with default folders.
 
     :param months: the months of its history, as partition keys
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, models: Container[str] = MODELS) -> None:
+        """:param models: the files of ``hawk_assets/models`` that it keeps"""
         self.folder = folder
         self.months = [
             f"{m:%Y-%m-01}"
@@ -67,7 +68,7 @@ class Clone:
             REPOSITORY, folder, symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED)
         )
         for file in (folder / "hawk_assets" / "models").glob("*.py"):
-            if file.name not in MODELS:
+            if file.name not in models:
                 file.unlink()
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER_", "HAWK_"))}
         self.env = plain | {
@@ -202,12 +203,12 @@ def test_a_month_is_materialised_and_a_range_backfilled_from_the_dialog(
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(width: int = 1600, height: int = 1000) -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         try:
-            page = chromium.new_page(viewport={"width": 1600, "height": 1000})
+            page = chromium.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(60_000)
             yield page
         finally:

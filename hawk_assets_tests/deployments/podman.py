@@ -92,7 +92,7 @@ class Engine:
         return bool(self.said("podman", "images", "-q", image))
 
     def clear(self) -> None:
-        """End what compose does not know of, such as a run's container, and what it hangs on."""
+        """End what compose does not know of: containers of runs, their networks and volumes."""
         self.said("podman", "rm", "--all", "--force", "--time", "0")
         self.said("podman", "network", "prune", "--force")
         self.said("podman", "volume", "prune", "--force")
