@@ -74,7 +74,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
 @click.option("--select", multiple=True, metavar="NAME", help="stage, model or table; repeatable")
 def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> None:
-    """Materialise a range of months, stage after stage, whether stale or not."""
+    """Materialise a range of months.
+
+    Stage after stage, whether the months are stale or not.
+    """
     from hawk_assets.commands.backfill import backfill
     from hawk_assets.commands.selection import select_months, select_tables
 
@@ -106,7 +109,10 @@ def demo() -> None:
 @cli.command()
 @click.option("--stale-code", is_flag=True, help="also recompute what older code computed")
 def refresh(stale_code: bool) -> None:
-    """Fetch new data, recompute everything downstream, and retry what failed."""
+    """Bring everything up to date.
+
+    Fetches new data, recomputes everything downstream, and retries what failed.
+    """
     from hawk_assets.commands.refresh import refresh
 
     with _opened() as (pipeline, instance), ProgressPrinter() as progress:
@@ -134,7 +140,7 @@ def status(as_json: bool) -> None:
 @cli.command()
 @_json
 def models(as_json: bool) -> None:
-    """List the registered models, their memory and their claims."""
+    """List the registered models, with memory and claim."""
     from hawk_assets.models import discover
     from hawk_assets.printing.models import model_records, print_models
 
@@ -164,7 +170,10 @@ def new_model(name: str, hold: bool) -> None:
 @cli.command()
 @_json
 def show(as_json: bool) -> None:
-    """Show the latest combined book, its pending orders, the model weights and metrics."""
+    """Show the latest combined book.
+
+    With its pending orders, the model weights and the metrics.
+    """
     from hawk_assets.commands.show import latest_book
     from hawk_assets.orchestration.build import build_pipeline
     from hawk_assets.printing.book import print_book
@@ -181,7 +190,10 @@ def show(as_json: bool) -> None:
 @click.option("--date", "session", metavar="YYYY-MM-DD", help="default: the latest session")
 @_json
 def explain(ticker: str, session: str | None, as_json: bool) -> None:
-    """Explain the book's weight of TICKER: models, signals, states, down to the price rows."""
+    """Explain the book's weight of TICKER.
+
+    By model, with signals and states, down to the rows of prices behind them.
+    """
     from hawk_assets.commands.explain import explain
     from hawk_assets.orchestration.build import build_pipeline
     from hawk_assets.printing.explanation import print_explanation
@@ -207,7 +219,10 @@ def _parse_date(text: str | None) -> "pd.Timestamp | None":
 @click.option("--from", "first", metavar="YYYY-MM-01", help="default: the first with a record")
 @click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
 def compare(as_json: bool, first: str | None, last: str | None) -> None:
-    """Compare all objectives out of sample on the models' performance, after costs."""
+    """Compare all objectives out of sample.
+
+    On the stored performance of the models, after costs.
+    """
     from hawk_assets.commands.compare import compare_objectives
     from hawk_assets.orchestration.build import build_pipeline
     from hawk_assets.printing.comparison import print_comparison
@@ -223,7 +238,10 @@ def compare(as_json: bool, first: str | None, last: str | None) -> None:
 @cli.command()
 @_json
 def config(as_json: bool) -> None:
-    """Print every setting, its value and where it comes from; secrets are masked."""
+    """Print every setting, and where its value comes from.
+
+    Secrets are masked.
+    """
     from hawk_assets.commands.config import list_settings
     from hawk_assets.orchestration.settings.loading import load
     from hawk_assets.printing.settings import print_settings, setting_records
@@ -250,7 +268,10 @@ def migrate() -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def dev(arguments: tuple[str, ...]) -> None:
-    """Start the Dagster UI and daemon; further ARGUMENTS go to ``dagster dev``."""
+    """Start the Dagster UI and daemon.
+
+    Further ARGUMENTS go to ``dagster dev``.
+    """
     from hawk_assets.orchestration.instance.dagster_home import WORKSPACE, prepare_home
     from hawk_assets.orchestration.settings import batch_events, load_settings
 
