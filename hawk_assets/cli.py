@@ -114,11 +114,14 @@ def refresh(stale_code: bool) -> None:
     Fetches new data, recomputes everything downstream, and retries what failed.
     """
     from hawk_assets.commands.refresh import refresh
+    from hawk_assets.commands.status import find_older_code
+    from hawk_assets.printing.status import UP_TO_DATE_BUT
 
     with _opened() as (pipeline, instance), ProgressPrinter() as progress:
         failed = refresh(pipeline, instance, progress, stale_code)
         if not progress.runs:
-            out.print("everything is up to date")
+            older = find_older_code(pipeline, instance)
+            out.print("everything is up to date" if not older else UP_TO_DATE_BUT.format(older))
     exit_with_failures(failed)
 
 

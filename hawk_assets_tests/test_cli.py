@@ -268,6 +268,9 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert refreshed.code == 0
     assert "model_states" in refreshed.out
     assert hawk("refresh").out == "everything is up to date\n"
+    said = hawk("refresh", HAWK_OBJECTIVE="hrp").out
+    assert said.startswith("nothing is new; 3 tables are by older code or other settings")
+    assert said.endswith("hawk refresh --stale-code\n")
     assert hawk("status").out == f"{len(tables)} of {len(tables)} tables are up to date\n"
     shown = hawk("show")
     assert (shown.code, shown.err) == (0, "")

@@ -7,6 +7,7 @@ import numpy as np
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import Flags, TableKey
+from hawk_assets.orchestration.assets.stage import CONTRACT
 from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
 from hawk_assets.orchestration.automation.staleness import (
     History,
@@ -101,14 +102,23 @@ def find_status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableS
                 missing=list(months[chosen & ~stored & ~failed]),
                 failed=list(months[failed]),
                 running=list(months[pending.running[key]]),
-                reasons=_reasons(table, pending) if chosen.any() else [],
+                reasons=_reasons(table, pending, instance) if chosen.any() else [],
                 older_code=list(months[_months_of_older_code(instance, table, history)]),
             )
         )
     return tables
 
 
-def _reasons(table: Table, pending: Pending) -> list[str]:
+def find_older_code(pipeline: Pipeline, instance: dg.DagsterInstance) -> int:
+    """How many tables hold months that older code, or code with other settings, computed."""
+    history, _ = read_progress(instance, pipeline.catalog, pipeline.months)
+    return sum(
+        bool(_months_of_older_code(instance, table, history[key]).any())
+        for key, table in pipeline.catalog.items()
+    )
+
+
+def _reasons(table: Table, pending: Pending, instance: dg.DagsterInstance) -> list[str]:
     chosen, history = pending.to_materialise[table.key], pending.history[table.key]
     stored = history.materialised > 0
     reasons = [
@@ -119,10 +129,23 @@ def _reasons(table: Table, pending: Pending) -> list[str]:
     if not table.upstreams and (pending.changed & stored).any():
         reasons.append("the source has other data")
     if (chosen & history.failed).any():
-        reasons.append("the latest attempt failed")
+        reasons.append(_failure(table, instance))
     if (chosen & ~stored & ~history.failed).any():
         reasons.append("never materialised")
     return reasons or ["an upstream will be recomputed"]
+
+
+def _failure(table: Table, instance: dg.DagsterInstance) -> str:
+    """Why the latest attempt failed, as its check says; a run that died has no check."""
+    key = dg.AssetCheckKey(dg.AssetKey(table.key), CONTRACT)
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    event = record.event and record.event.dagster_event if record else None
+    if not event or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        return "the latest attempt failed"
+    evaluation = event.asset_check_evaluation_data
+    return "the latest attempt failed" + (
+        f": {evaluation.description}" if evaluation.description and not evaluation.passed else ""
+    )
 
 
 def _months_of_older_code(instance: dg.DagsterInstance, table: Table, history: History) -> Flags:

@@ -2,8 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import ModuleType
 
 from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import TradingModel
@@ -33,13 +34,24 @@ def discover() -> Mapping[str, TradingModel]:
 
     A file that cannot be imported raises: a model must not disappear without notice.
 
-    :raises ModelError: a file fails to import or has no ``MODELS``, or two names are equal
+    :raises ModelError: a file fails to import or has no tuple of models as its ``MODELS``,
+        or two names are equal
     """
     modules = []
     for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         try:
             module = importlib.import_module(info.name)
-            modules.append((info.name, module.MODELS))
         except Exception as error:
             raise ModelError(f"model file {info.name} cannot be loaded: {error!r}") from error
+        modules.append((info.name, _models_of(module)))
     return registry(modules)
+
+
+def _models_of(module: ModuleType) -> Sequence[TradingModel]:
+    models = getattr(module, "MODELS", None)
+    if isinstance(models, tuple | list) and all(isinstance(m, TradingModel) for m in models):
+        return models
+    found = "has no MODELS" if models is None else f"has MODELS = {models!r}, no tuple of models"
+    raise ModelError(
+        f"model file {module.__name__} {found}; end it with MODELS = (MyModel(),), with the comma"
+    )

@@ -8,6 +8,11 @@ from hawk_assets.printing.console import new_table, out
 if TYPE_CHECKING:
     from hawk_assets.commands.status import TableStatus
 
+UP_TO_DATE_BUT = (
+    "nothing is new; {} tables are by older code or other settings, and stay as they are.\n"
+    "to recompute them: hawk refresh --stale-code"
+)
+
 
 def status_records(tables: "Sequence[TableStatus]") -> list[dict[str, Any]]:
     """The status as plain values, for JSON."""
@@ -41,7 +46,7 @@ def print_status(tables: "Sequence[TableStatus]") -> None:
     if alike:
         columns = ("table", "stale", "missing", "failed", "running", "older code", "why")
         table = new_table(*columns, left=columns)
-        for column in table.columns:
+        for column in table.columns[:-1]:
             column.no_wrap = True
         for (folder, *cells), names in alike.items():
             name = names[0] if len(names) == 1 else f"{folder} of {len(names)} models"

@@ -9,7 +9,7 @@ import pytest
 from hawk_assets.commands.refresh import refresh
 from hawk_assets.commands.runs import split_into_runs
 from hawk_assets.commands.selection import select_months, select_tables
-from hawk_assets.commands.status import find_status
+from hawk_assets.commands.status import find_older_code, find_status
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration.catalog import (
@@ -122,6 +122,8 @@ def test_code_that_has_changed_is_shown_and_recomputed_only_when_asked(desk: Des
     }
     months = desk.pipeline.months
     assert old == {f"model_states/{FADE}": months, f"insights/{FADE}": months}
+    assert find_older_code(changed.pipeline, changed.instance) == 2
+    assert find_older_code(desk.pipeline, desk.instance) == 0
 
     before = desk.latest_event()
     refresh(changed.pipeline, changed.instance, lambda event: None, stale_code=True)

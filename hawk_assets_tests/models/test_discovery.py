@@ -50,13 +50,18 @@ def test_a_new_file_is_enough(discover_with: AddFile) -> None:
     [
         ("import no_such_library", "models.added cannot be loaded: .*no_such_library"),
         ("def broken(:", "models.added cannot be loaded: SyntaxError"),
-        ("MODEL = None", "models.added cannot be loaded: .*MODELS"),
+        ("MODEL = None", r"models.added has no MODELS; end it with MODELS = \(MyModel\(\),\)"),
+        (
+            "from hawk_assets.models.rsi import Rsi\nMODELS = (Rsi())",
+            r"models.added has MODELS = Rsi\(.*\), no tuple of models; .*, with the comma",
+        ),
+        ("MODELS = (1,)", r"models.added has MODELS = \(1,\), no tuple of models"),
         (
             "from hawk_assets.models.rsi import Rsi\nMODELS = (Rsi(),)",
             r"two models are called 'rsi_14': .*\.(added and .*\.rsi|rsi and .*\.added);",
         ),
     ],
-    ids=["missing library", "syntax", "no MODELS", "a name twice"],
+    ids=["missing library", "syntax", "no MODELS", "no comma", "no model", "a name twice"],
 )
 def test_a_file_that_cannot_be_used_stops_discovery_with_its_name(
     discover_with: AddFile, text: str, message: str

@@ -217,6 +217,8 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
             **dict.fromkeys(lost[1:], f"skipped: upstream failed: {lost[0]}"),
         }
         assert contract(sound, lost[0]) == (False, says)
+        reasons = {s.table.name: s.reasons for s in find_status(sound.pipeline, sound.instance)}
+        assert f"the latest attempt failed: {says}" in reasons[lost[0]]
         materialised = sound.materialised(since=last)
         tables = {"/".join(key) for key in sound.pipeline.catalog}
         assert {table for table, m in materialised if m == month} == tables - set(lost)
