@@ -85,7 +85,7 @@ query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
 
 @dataclass(frozen=True)
 class Run:
-    """A run as the UI tells it. Times are seconds since 1970, 0 where there is none yet.
+    """A run as the UI reports it. Times are seconds since 1970, 0 where there is none yet.
 
     :param location: the code location it belongs to; None for one of the ``hawk`` command
     """
@@ -106,7 +106,7 @@ class Run:
 
 
 class Market:
-    """The sample market in the warehouse, some sessions behind; the rest comes when it is told to.
+    """The sample market in the warehouse, some sessions behind: ``add_session`` adds one of these.
 
     :param start: first day of the history
     :param held_back: how many sessions are not in the warehouse yet
@@ -157,7 +157,7 @@ class Market:
         return self.bars[["high", "close"]].notna().all(axis=1)
 
     def publish(self) -> None:
-        """Write the tables, with all that is to be seen by now."""
+        """Write the tables, up to the session that is public by now."""
         now = self.session
         self._warehouse.put(REPORTS, self._reports[self._reports["release_date"] <= now])
         self._warehouse.put(BARS, self.bars[self.bars["date"] <= now])
@@ -252,7 +252,7 @@ class Stack:
         return [str(_PROGRAMS / "dagster"), "api", "grpc", *address, *served]
 
     def kill(self, name: str) -> None:
-        """End a process without a word to it."""
+        """Kill a process without a warning."""
         process = self.processes.pop(name)
         process.kill()
         process.wait()
@@ -449,19 +449,19 @@ def open_stack(
     seed: Sequence[str] = ("hawk_assets.cli", "backfill"),
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Stack]:
-    """The stack with its history made, up and loaded; ended afterwards.
+    """The stack, running, with its history backfilled; stopped afterwards.
 
-    The daemon comes last: while a backfill makes stage after stage, what is not there yet looks
-    stale, and would be made twice.
+    The daemon starts last: during a backfill later stages look stale, and would be materialised
+    twice.
 
     :param folder: an empty one
     :param start: first month of the history
     :param env: further settings
     :param settings: Dagster's, on top of those of ``deployments/docker``
     :param services: see ``Stack``
-    :param seed: the command that makes the history
-    :param say: told what is going on
-    :raises RuntimeError: it does not come up
+    :param seed: the command that backfills the history
+    :param say: called with a line at each step
+    :raises RuntimeError: it does not start
     """
     with ExitStack() as stack:
         warehouse = BigQueryDouble()
@@ -485,21 +485,21 @@ def open_stack(
         _finish(it.begin("hawk_assets.cli", "migrate"))  # as the container ``schema`` does
         it.start(*SERVICES, "webserver")
         say(f"starting; the Dagster UI will be on {it.url}")
-        making = it.begin(*seed)
-        stack.callback(making.kill)
+        backfill = it.begin(*seed)
+        stack.callback(backfill.kill)
         it.wait_until_up(daemons=False)
-        say(f"up: {it.url}  (making the history, {key_of(start)[:7]} to {market.session:%Y-%m-%d})")
-        _finish(making)
+        say(f"up: {it.url}  (backfilling, {key_of(start)[:7]} to {market.session:%Y-%m-%d})")
+        _finish(backfill)
         it.start("daemon")
         it.wait_until_up()
         yield it
 
 
 def _finish(process: "subprocess.Popen[str]") -> None:
-    """:raises RuntimeError: it ends badly; with what it said"""
+    """:raises RuntimeError: it fails; with its output"""
     output, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{shlex.join(process.args)} has failed:\n{output}")
+        raise RuntimeError(f"{shlex.join(process.args)} failed:\n{output}")
 
 
 @dataclass(frozen=True)
@@ -587,7 +587,7 @@ Ctrl-C    ends everything
 
 
 def main() -> None:
-    """Bring it up on the sample market, and feed it as it is told to, until Ctrl-C."""
+    """Run it on the sample market, with new rows on request, until Ctrl-C."""
     for end in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
         signal.signal(end, signal.default_int_handler)
     start = pd.Timestamp(os.environ.get("HAWK_START") or f"{shift(today(), -24):%Y-%m-01}")
@@ -603,7 +603,7 @@ def main() -> None:
 
 
 def _serve(stack: Stack) -> None:
-    """Take commands from the keyboard; where there is none, wait."""
+    """Take commands from the keyboard; without one, wait."""
     for line in sys.stdin:
         if line.strip() == "new":
             known, fed = {run.run_id for run in stack.runs()}, time.time()
