@@ -130,13 +130,16 @@ def refresh(stale_code: bool) -> None:
 def status(as_json: bool) -> None:
     """Show what is stale, missing or failed, and why."""
     from hawk_assets.commands.status import find_status
-    from hawk_assets.printing.status import print_status, status_records
+    from hawk_assets.commands.turns import find_activity
+    from hawk_assets.printing.status import print_activity, print_status, status_records
 
     with _opened() as (pipeline, instance):
+        activity = find_activity(instance)
         tables = find_status(pipeline, instance)
     if as_json:
         print_json(status_records(tables))
     else:
+        print_activity(activity)
         print_status(tables)
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from hawk_assets.aggregation.parameters import AggregationParameters
 from hawk_assets.commands.backfill import backfill
+from hawk_assets.commands.events import Notice, StageResult
 from hawk_assets.commands.refresh import refresh
-from hawk_assets.commands.runs import StageResult
 from hawk_assets.commands.selection import select_months, select_tables
 from hawk_assets.commands.status import find_status
 from hawk_assets.core.model import TradingModel
@@ -87,7 +87,7 @@ class Desk:
 
     def refresh(self) -> tuple[list[StageResult], dict[TableKey, str]]:
         """``hawk refresh``: what it ran, and what failed."""
-        events: list[StageResult | str] = []
+        events: list[StageResult | Notice | str] = []
         failed = refresh(self.pipeline, self.instance, events.append)
         return [event for event in events if isinstance(event, StageResult)], failed
 

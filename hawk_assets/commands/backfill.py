@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import dagster as dg
 import numpy as np
 
-from hawk_assets.commands.runs import Report, run_stages
+from hawk_assets.commands.events import Report
+from hawk_assets.commands.runs import run_stages
+from hawk_assets.commands.turns import take_turn
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import Table
@@ -19,10 +21,12 @@ def backfill(
     last: str,
     report: Report,
 ) -> dict[TableKey, str]:
-    """Materialise tables for a range of months.
+    """Materialise tables for a range of months, after whatever runs on the instance has ended.
 
     :return: the tables that failed or were skipped, and why
+    :raises BusyError: another run or command does not end
     """
     months = np.asarray(pipeline.months)
     span = (months >= first) & (months <= last)
-    return run_stages(pipeline, instance, {table.key: span for table in tables}, report)
+    with take_turn(instance, "hawk backfill", pipeline.catalog, report) as turn:
+        return run_stages(pipeline, turn, {table.key: span for table in tables}, report)

@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from hawk_assets.commands.runs import Report, run_stages
+from hawk_assets.commands.events import Report
+from hawk_assets.commands.runs import run_stages
 from hawk_assets.commands.status import find_pending
+from hawk_assets.commands.turns import take_turn
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
@@ -14,11 +16,21 @@ def refresh(
 ) -> dict[TableKey, str]:
     """Fetch new data and recompute everything downstream.
 
+    Whatever runs on the instance is waited for, and then all is looked at again: nothing is
+    computed from months that somebody else is still to materialise.
+
     :param stale_code: also recompute what older code computed
     :return: the tables that failed or were skipped, and why
     :raises MissingMonthError: there is no history yet
+    :raises BusyError: another run or command does not end
     """
-    pending = find_pending(pipeline, instance, stale_code)
-    if not any(its.materialised.any() for its in pending.history.values()):
-        raise MissingMonthError("there is no history yet; run: hawk backfill")
-    return run_stages(pipeline, instance, pending.to_materialise, report)
+    with take_turn(instance, "hawk refresh", pipeline.catalog, report) as turn:
+        while True:
+            turn.waited = False
+            pending = find_pending(pipeline, instance, stale_code)
+            if not any(its.materialised.any() for its in pending.history.values()):
+                raise MissingMonthError("there is no history yet; run: hawk backfill")
+            failed = run_stages(pipeline, turn, pending.to_materialise, report)
+            turn.wait_for_runs()
+            if not (turn.waited or pending.is_partial):
+                return failed

@@ -4,54 +4,31 @@ There is one run per stage. Within one run a failed step would skip every later 
 models that did not fail.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
 from time import perf_counter
 
 import dagster as dg
 import numpy as np
 
+from hawk_assets.commands.events import Report, StageResult
+from hawk_assets.commands.turns import Turn
 from hawk_assets.core.types import Flags, TableKey
 from hawk_assets.orchestration.automation.failure_reason import failure_reason
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import STAGES, Table
-from hawk_assets.orchestration.instance.dagster_home import run_tags
 from hawk_assets.orchestration.instance.internals import range_tags, was_interrupted
+from hawk_assets.orchestration.instance.run_owners import new_command_run
 
 SKIPPED = "skipped: upstream failed: "
 
 
-@dataclass(frozen=True)
-class StageResult:
-    """What one run of a stage did.
-
-    :param materialised: number of months, over all its tables
-    :param failed: per table that failed, why
-    :param warnings: what somebody should look at, such as a restated price
-    """
-
-    stage: str
-    first: str
-    last: str
-    materialised: int
-    seconds: float
-    failed: dict[TableKey, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
-Report = Callable[[StageResult | str], None]
-"""Takes the name of a stage when its run starts, and the result when it ends."""
-
-
 def run_stages(
-    pipeline: Pipeline,
-    instance: dg.DagsterInstance,
-    to_materialise: Mapping[TableKey, Flags],
-    report: Report,
+    pipeline: Pipeline, turn: Turn, to_materialise: Mapping[TableKey, Flags], report: Report
 ) -> dict[TableKey, str]:
     """Materialise months of tables, stage after stage.
 
-    A table whose upstream failed is skipped; all others go on.
+    A table whose upstream failed is skipped; all others go on. A run that somebody starts in the
+    UI meanwhile is waited for before the next stage.
 
     :param to_materialise: per table, the months
     :return: the tables that failed or were skipped, and why
@@ -72,8 +49,9 @@ def run_stages(
                 else:
                     ready.append(table)
             if ready:
+                turn.wait_for_runs()
                 report(stage)
-                result = run_stage(pipeline, instance, ready, first, last)
+                result = run_stage(pipeline, turn.instance, ready, first, last, turn.command)
                 failed |= result.failed
                 report(result)
     return failed
@@ -85,19 +63,23 @@ def run_stage(
     tables: Sequence[Table],
     first: str,
     last: str,
+    command: str = "hawk",
 ) -> StageResult:
     """Materialise tables of one stage for a range of months, in one Dagster run.
 
+    :param command: which command does it, for others who look at the run
     :raises KeyboardInterrupt: the user stopped it
     """
     began = perf_counter()
-    result = pipeline.job.execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(table.key) for table in tables],
-        tags={**range_tags(first, last), **run_tags()},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    with new_command_run(instance, command) as (run_id, tags):
+        result = pipeline.job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(table.key) for table in tables],
+            run_id=run_id,
+            tags={**range_tags(first, last), **tags},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
     failures = [event for event in result.all_events if event.is_failure]
     if was_interrupted(failures):
         raise KeyboardInterrupt

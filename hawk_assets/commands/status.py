@@ -17,6 +17,7 @@ from hawk_assets.orchestration.automation.staleness import (
 )
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.instance.run_owners import fetch_in_progress
 
 CODE_VERSION_TAG = "dagster/code_version"
 
@@ -35,6 +36,11 @@ class Pending:
     changed: Flags
     running: dict[TableKey, Flags]
     to_materialise: dict[TableKey, Flags]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether anything waits for an unfinished run."""
+        return any(months.any() for months in self.running.values())
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ def find_pending(
 
     :param stale_code: also what older code computed
     """
-    history, running = read_progress(instance, pipeline.catalog, pipeline.months)
+    runs = [found.run.run_id for found in fetch_in_progress(instance)]
+    history, running = read_progress(instance, pipeline.catalog, pipeline.months, runs)
     offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
     changes = changed_months(offered, instance)
     changed = np.isin(pipeline.months, [key_of(month) for month in changes])
@@ -82,8 +89,7 @@ def find_pending(
             seeds[key] = seeds[key] | changed | (history[key].materialised == 0)
         if stale_code:
             seeds[key] = seeds[key] | _months_of_older_code(instance, table, history[key])
-        seeds[key] = seeds[key] & ~running[key]
-    to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds)
+    to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds, running)
     return Pending(history, changed, running, to_materialise)
 
 

@@ -32,6 +32,10 @@ class SolverError(HawkError):
     """The chosen solver cannot be used: no licence, or its server does not answer."""
 
 
+class BusyError(HawkError):
+    """Another run or command works on the same tables, and does not end."""
+
+
 class StorageError(HawkError):
     """The storage root cannot be read or written."""
 

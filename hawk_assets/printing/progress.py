@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from hawk_assets.printing.console import err, out
 
 if TYPE_CHECKING:
-    from hawk_assets.commands.runs import StageResult
+    from hawk_assets.commands.events import Notice, StageResult
     from hawk_assets.core.types import TableKey
 
 
@@ -28,7 +28,12 @@ class ProgressPrinter:
         if self._display:
             self._display.stop()
 
-    def __call__(self, event: "StageResult | str") -> None:
+    def __call__(self, event: "StageResult | Notice | str") -> None:
+        from hawk_assets.commands.events import Notice
+
+        if isinstance(event, Notice):
+            err.print(escape(event.text), soft_wrap=True)
+            return
         if isinstance(event, str):
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
             self._display = Progress(

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from hawk_assets.printing.console import new_table, out
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ def status_records(tables: "Sequence[TableStatus]") -> list[dict[str, Any]]:
         }
         for t in tables
     ]
+
+
+def print_activity(lines: Sequence[str]) -> None:
+    """What is at work on the tables just now."""
+    for line in lines:
+        out.print(f"running: {escape(line)}", soft_wrap=True)
 
 
 def print_status(tables: "Sequence[TableStatus]") -> None:

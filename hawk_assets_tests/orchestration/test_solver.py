@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hawk_assets.commands.runs import StageResult, run_stage
+from hawk_assets.commands.events import StageResult
+from hawk_assets.commands.runs import run_stage
 from hawk_assets.commands.selection import select_tables
 from hawk_assets.orchestration.build import build_pipeline
 from hawk_assets.orchestration.catalog import WEIGHTS

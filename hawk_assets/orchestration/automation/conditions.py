@@ -21,6 +21,7 @@ from hawk_assets.orchestration.instance.internals import (
     record,
     true_for,
 )
+from hawk_assets.orchestration.instance.run_owners import find_command
 
 
 @record
@@ -49,6 +50,9 @@ _TICKS: "WeakKeyDictionary[AssetGraphView, dict[TableKey, set[str]]]" = WeakKeyD
 def _months_to_request(context: dg.AutomationContext[dg.AssetKey]) -> dict[TableKey, set[str]]:
     """The months to request on this tick, computed once for all conditions.
 
+    None while a ``hawk`` command is at work: it materialises stage after stage by itself, and until
+    it is done later stages look stale.
+
     Dagster makes one graph view per tick, so that the view identifies the tick.
     """
     view = context.asset_graph_view
@@ -59,6 +63,9 @@ def _months_to_request(context: dg.AutomationContext[dg.AssetKey]) -> dict[Table
         keys = {key for t in tables for key in (t.key, *(u.key for u in t.upstreams))}
         history, running = read_progress(view.instance, keys, list(months))
         requests = months_to_request(tables, history, running)
+        if find_command(view.instance):
+            months = months[:0]
+            requests = {key: flags[:0] for key, flags in requests.items()}
         _TICKS[view] = {key: set(months[flags].tolist()) for key, flags in requests.items()}
     return _TICKS[view]
 

@@ -10,6 +10,7 @@ from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import History, read_history, read_progress
 from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
 from hawk_assets.orchestration.instance.internals import range_tags
+from hawk_assets.orchestration.instance.run_owners import find_command
 from hawk_assets.orchestration.metadata import SOURCE_VERSION
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.sources.base import MarketDataSource
@@ -95,6 +96,8 @@ def build_source_sensor(
     ) -> dg.RunRequest | dg.SkipReason:
         if not context.instance.get_latest_materialization_event(dg.AssetKey(MARKET_DATA)):
             return dg.SkipReason("there is no history yet; run: hawk backfill")
+        if command := find_command(context.instance):
+            return dg.SkipReason(f"{command.text}, is at work")
         months = watched_months(partitions)
         _, running = read_progress(context.instance, RAW_DATA, [key_of(m) for m in months])
         if any(flags.any() for flags in running.values()):

@@ -73,11 +73,17 @@ def read_history(
 
 
 def read_progress(
-    instance: dg.DagsterInstance, keys: Iterable[TableKey], months: Sequence[str]
+    instance: dg.DagsterInstance,
+    keys: Iterable[TableKey],
+    months: Sequence[str],
+    runs: Iterable[str] | None = None,
 ) -> tuple[dict[TableKey, History], dict[TableKey, Flags]]:
-    """``read_history``, and per table the months that an unfinished run is still to materialise."""
+    """``read_history``, and per table the months that an unfinished run is still to materialise.
+
+    :param runs: ids of the runs that count; default: all unfinished ones
+    """
     # Runs first: a month that one of them materialises in between then counts as materialised.
-    runs = fetch_unfinished_runs(instance)
+    runs = list(fetch_unfinished_runs(instance) if runs is None else runs)
     history = read_history(instance, keys, months)
     return history, {key: its.in_progress(runs) for key, its in history.items()}
 
@@ -132,19 +138,26 @@ def _has_newer(upstream: Upstream, its: History, since: Ids, by: Ids) -> Flags:
 
 
 def months_to_materialise(
-    tables: Iterable[Table], history: Mapping[TableKey, History], seeds: Mapping[TableKey, Flags]
+    tables: Iterable[Table],
+    history: Mapping[TableKey, History],
+    seeds: Mapping[TableKey, Flags],
+    running: Mapping[TableKey, Flags] | None = None,
 ) -> dict[TableKey, Flags]:
     """All months to materialise so that nothing is stale: stale months and everything downstream.
 
     A table that reads its own previous month is recomputed to the end, and starts at its first
     missing month. A month is skipped while something it needs is missing or outdated and will not
-    be materialised: everything downstream of a failed model waits for it.
+    be materialised: everything downstream of a failed model waits for it. So does everything
+    downstream of a month that a run is still to materialise, near or far, optional or not: what is
+    stored of it is about to be replaced.
 
     :param tables: the tables to consider, each after its upstreams; all others are up to date
     :param history: of these tables and their upstreams
     :param seeds: months to materialise for another reason, such as changed months of the source
+    :param running: months that a run is still to materialise
     :return: months per table
     """
+    waiting: dict[TableKey, Flags] = {}
     chosen: dict[TableKey, Flags] = {key: months.copy() for key, months in seeds.items()}
     usable: dict[TableKey, Flags] = {}
     for table in tables:
@@ -152,10 +165,12 @@ def months_to_materialise(
         none = np.zeros(len(past.planned), bool)
         wanted = stale_months(table, history) | chosen.get(table.key, none)
         ready = ~none
+        waits = none if running is None else running[table.key].copy()
         for upstream in (u for u in table.upstreams if u.key != table.key):
             coming = chosen.get(upstream.key, none)
             present = usable.get(upstream.key, coming | (history[upstream.key].materialised > 0))
             wanted = wanted | _months_reading(upstream, coming)
+            waits = waits | _months_reading(upstream, waiting.get(upstream.key, none))
             if not upstream.optional:
                 ready &= ~_months_reading(upstream, ~present)
         if _reads_itself(table):
@@ -163,7 +178,8 @@ def months_to_materialise(
             wanted = wanted | (before_wanted & (past.planned == 0))
         wanted = _and_dependent_months(table, wanted)
         ready &= wanted | ((past.materialised > 0) & ~_failed_and_outdated(table, history))
-        ready = ~_and_dependent_months(table, ~ready)
+        waiting[table.key] = _and_dependent_months(table, waits)
+        ready = ~_and_dependent_months(table, ~ready) & ~waiting[table.key]
         chosen[table.key], usable[table.key] = wanted & ready, ready
     return chosen
 

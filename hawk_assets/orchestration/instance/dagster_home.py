@@ -1,24 +1,22 @@
-"""DAGSTER_HOME: the folder, the instance in it, and the runs that dead processes left there."""
+"""DAGSTER_HOME: the folder, and the instance in it."""
 
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from sqlalchemy.exc import SQLAlchemyError
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.instance.run_owners import fail_dead_runs
 
 INSTANCE_SETTINGS = Path(__file__).with_name("dagster.yaml")
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
 """Links to the files at the root of the project; copies of them in an installation."""
 
-HOST, PROCESS = "hawk/host", "hawk/pid"
 # Dagster wraps an error of PostgreSQL's driver in one exception of its own.
 _UNUSABLE = (dg.DagsterError, SQLAlchemyError, OSError)
 # Four more processes per run copy what a step prints, and these steps print nothing.
@@ -88,32 +86,3 @@ def _explain(error: BaseException) -> str:
             "HAWK_POSTGRES_USER, HAWK_POSTGRES_PASSWORD or HAWK_POSTGRES_DB"
         )
     return f"{error}; correct its dagster.yaml or its permissions, or point DAGSTER_HOME elsewhere"
-
-
-def run_tags() -> dict[str, str]:
-    """The tags that identify the process of a run, so that others notice when it dies."""
-    return {HOST: socket.gethostname(), PROCESS: str(os.getpid())}
-
-
-def fail_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark the runs of killed ``hawk`` processes on this machine as failed.
-
-    Dagster would count them as in progress for ever, and never request their months again.
-    """
-    filters = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={HOST: socket.gethostname()})
-    for run in instance.get_runs(filters):
-        if not is_alive(int(run.tags[PROCESS])):
-            instance.report_run_failed(run, "The hawk process that ran this is gone.")
-
-
-def is_alive(process: int) -> bool:
-    # This process has no run yet: a run with its number belongs to an earlier process.
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

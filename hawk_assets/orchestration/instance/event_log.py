@@ -30,6 +30,9 @@ from sqlalchemy import Connection, Engine, bindparam, create_engine, select
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
 
+from hawk_assets.orchestration.instance.instance_locks import instance_locks
+from hawk_assets.orchestration.instance.run_owners import hold_run
+
 _OPEN_DATABASES = 8
 _CHECK = DagsterEventType.ASSET_CHECK_EVALUATION
 _PLANNED_CHECK = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
@@ -39,7 +42,22 @@ Rows = list[Row]
 
 
 class BatchedAssetEvents:
-    """``store_event_batch`` in one transaction, for storages that keep an index of asset events."""
+    """``store_event_batch`` in one transaction, for storages that keep an index of asset events.
+
+    A process also takes the lock of a run here, before it stores that the run has started: every
+    run passes here, whoever has launched it.
+    """
+
+    def store_event(self: Any, event: EventLogEntry) -> None:
+        found = event.dagster_event
+        if found and found.event_type == DagsterEventType.RUN_START and self.has_instance:
+            hold_run(self._instance, event.run_id)
+        super().store_event(event)  # type: ignore[misc]
+
+    def dispose(self: Any) -> None:
+        if self.has_instance:
+            instance_locks(self._instance).release_all()
+        super().dispose()  # type: ignore[misc]
 
     def store_event_batch(self: Any, events: Sequence[EventLogEntry]) -> None:
         for (together, _), stretch in groupby(events, lambda e: (_is_batchable(e), e.run_id)):

@@ -4,13 +4,13 @@ Dagster's default launcher leaves this to the code server. When the code server 
 run stays "started" for ever, and its months are never requested again.
 """
 
-import socket
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, RunLauncher, WorkerStatus
 
-from hawk_assets.orchestration.instance.dagster_home import HOST, PROCESS, is_alive
+from hawk_assets.orchestration.instance.run_owners import is_command_run, is_dead, lives_since
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
@@ -25,18 +25,21 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        if PROCESS in run.tags:
-            return check_command_run(run)
-        process = self._process(run)
-        return _check_process(None if process and not self._can_be_retried(run) else process)
+        dead = is_dead(self._instance, run)
+        if dead is None:
+            dead = self._has_lost_its_process(run)
+        if dead and not is_command_run(run) and not self._can_be_retried(run):
+            dead = False
+        return _health(dead)
 
-    def _process(self, run: dg.DagsterRun) -> int | None:
-        """The process of a run; None where the run has not reported it."""
+    def _has_lost_its_process(self, run: dg.DagsterRun) -> bool:
+        """Of a run without a lock: whether the process that it has reported is gone."""
         for log in self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
             metadata = log.get_dagster_event().engine_event_data.metadata
             if "pid" in metadata:
-                return int(str(metadata["pid"].value))
-        return None
+                reported = datetime.fromtimestamp(log.timestamp, UTC)
+                return not lives_since(int(str(metadata["pid"].value)), reported)
+        return False
 
     def _can_be_retried(self, run: dg.DagsterRun) -> bool:
         server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
@@ -56,22 +59,12 @@ class IgnoresCommandRuns(RunLauncher):
     """
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        if PROCESS in run.tags:
-            return check_command_run(run)
+        if is_command_run(run):
+            return _health(bool(is_dead(self._instance, run)))
         return super().check_run_worker_health(run)
 
 
-def check_command_run(run: dg.DagsterRun) -> CheckRunHealthResult:
-    """The health of a run of the ``hawk`` command, which no launcher has started.
-
-    Its process may be on another machine, such as another pod: then it counts as running.
-    """
-    here = run.tags[HOST] == socket.gethostname()
-    return _check_process(int(run.tags[PROCESS]) if here else None)
-
-
-def _check_process(process: int | None) -> CheckRunHealthResult:
-    """:param process: None where it is unknown, or on another machine"""
-    if process is None or is_alive(process):
+def _health(dead: bool) -> CheckRunHealthResult:
+    if not dead:
         return CheckRunHealthResult(WorkerStatus.RUNNING)
-    return CheckRunHealthResult(WorkerStatus.FAILED, f"its process, {process}, has died")
+    return CheckRunHealthResult(WorkerStatus.FAILED, "its process has died")

@@ -281,6 +281,33 @@ def test_months_to_materialise_are_those_that_loops_find(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
+def test_what_reads_a_month_in_progress_near_or_far_is_left_out_and_nothing_else(
+    seed: int,
+) -> None:
+    tables, history, seeds = random_world(seed)
+    rng = random.Random(seed)
+    running = {
+        table.key: history[table.key].failed & np.array([rng.random() < 0.5 for _ in MONTHS])
+        for table in tables
+    }
+    waits: dict[TableKey, list[bool]] = {}
+    for table in tables:
+        waits[table.key] = own = []
+        for i in range(len(MONTHS)):
+            reads = read_by(table, i)
+            own.append(
+                running[table.key][i]
+                or any(waits[s.key][j] for s, j in reads if j < i or s.key != table.key)
+            )
+    found = months_to_materialise(tables, history, seeds, running)
+    undisturbed = months_to_materialise(tables, history, seeds)
+    for key, flags in found.items():
+        assert not (flags & waits[key]).any()
+        left_out = undisturbed[key] & ~flags
+        assert (left_out <= np.array(waits[key])).all()
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_nothing_is_asked_for_before_what_it_reads(seed: int) -> None:
     tables, history, running = random_world(seed)
     running = {t.key: running.get(t.key, np.zeros(len(MONTHS), bool)) for t in tables}
