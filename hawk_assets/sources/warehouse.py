@@ -2,8 +2,9 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import requests.exceptions as http
 from google.api_core import exceptions as api
-from google.api_core.retry import Retry
+from google.api_core.retry import Retry, exponential_sleep_generator
 from google.auth import exceptions as auth
 from google.cloud import bigquery
 
@@ -21,6 +22,9 @@ from hawk_assets.sources.queries import Columns, TableName
 
 REQUEST_SECONDS = 15.0
 """The longest wait for one request; a query that takes longer is polled."""
+
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 0.25, 3.0
+"""Pauses between two looks at a query that runs: the first, and the longest."""
 
 _log = logging.getLogger(__name__)
 _TRANSIENT = (
@@ -73,14 +77,8 @@ class Warehouse:
         retry = _retry(seconds)
         with _explained([columns.table for columns in asked], seconds):
             try:
-                rows = self._client.query_and_wait(
-                    query,
-                    job_config=bigquery.QueryJobConfig(query_parameters=parameters),
-                    api_timeout=REQUEST_SECONDS,
-                    wait_timeout=seconds,
-                    retry=retry,
-                    job_retry=retry,
-                )
+                config = bigquery.QueryJobConfig(query_parameters=parameters)
+                rows = retry(self._query)(query, config, retry, seconds)
             except api.BadRequest:
                 # The error names one column of the query; the tables show every bad column.
                 for columns in asked:
@@ -99,6 +97,36 @@ class Warehouse:
         """
         with _explained([table], seconds):
             return list(self._fields(table, seconds))
+
+    def _query(
+        self, query: str, config: bigquery.QueryJobConfig, retry: Retry, seconds: float
+    ) -> bigquery.table.RowIterator:
+        """Run a query and wait for it; a query that is given up does not run on.
+
+        Google's own waiting asks without a pause as soon as the server answers at once.
+
+        :raises TimeoutError: it has not ended after ``seconds``
+        """
+        job = self._client.query(
+            query,
+            job_config=config,
+            api_method="QUERY",
+            timeout=REQUEST_SECONDS,
+            retry=retry,
+            job_retry=None,
+        )
+        pauses = exponential_sleep_generator(FIRST_PAUSE_SECONDS, PAUSE_SECONDS)
+        deadline = time.monotonic() + seconds
+        try:
+            while not job.done(retry=retry, timeout=REQUEST_SECONDS):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the query still runs")
+                time.sleep(next(pauses))
+        except BaseException:
+            with suppress(*_TRANSIENT, api.GoogleAPIError, auth.GoogleAuthError):
+                job.cancel(retry=None, timeout=REQUEST_SECONDS)
+            raise
+        return job.result(retry=retry, timeout=REQUEST_SECONDS, job_retry=None)
 
     def _download(self, rows: bigquery.table.RowIterator, retry: Retry) -> pa.Table:
         """Rows beyond the first response come through the Storage API, or page by page.

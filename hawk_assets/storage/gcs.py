@@ -25,6 +25,9 @@ RETRY_SECONDS = 300.0
 PAUSE_SECONDS = 1.0
 """Pause before the first retry; it doubles with each further one, up to 20 seconds."""
 
+DOWNLOADS = 4
+"""How often an object is read that arrives with another checksum than it is stored with."""
+
 
 def open_client() -> "Client":
     """A client with this process's credentials; without any if STORAGE_EMULATOR_HOST is set.
@@ -64,12 +67,30 @@ class GcsFiles:
 
         with self._explained_errors():
             try:
-                blob = self._bucket.blob(self._prefix + path)
-                return bytes(blob.download_as_bytes(**self._retry_options()))
+                return self._download(path)
             except NotFound as error:
                 if "bucket does not exist" in str(error):
                     raise
                 return None
+
+    def _download(self, path: str) -> bytes:
+        """The content of an object, as often as it arrives with another checksum.
+
+        :raises StorageError: it does so every time
+        """
+        from google.cloud.storage.exceptions import DataCorruption
+
+        for _ in range(DOWNLOADS):
+            try:
+                blob = self._bucket.blob(self._prefix + path)
+                return bytes(blob.download_as_bytes(**self._retry_options()))
+            except DataCorruption as error:
+                stored = error.response.headers.get("x-goog-hash", "unknown")
+        raise StorageError(
+            f"{self.uri(path)} has arrived damaged {DOWNLOADS} times: its checksum is {stored}, and "
+            "that of what arrives is another. Look for a proxy or a network card that changes "
+            "data, then try again"
+        )
 
     def write(self, path: str, content: bytes) -> None:
         with self._explained_errors():

@@ -61,25 +61,31 @@ class RefusedError(Exception):
 
 @dataclass
 class Job:
-    """A query that has ended: its result or its error."""
+    """A query: its result or its error.
+
+    :param runs: whether it runs until it is cancelled
+    """
 
     reference: dict[str, str]
     query: str
     fields: list[dict[str, str]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     refused: RefusedError | None = None
+    runs: bool = False
 
 
 class BigQueryDouble:
     """One service with the tables of any number of projects.
 
     :param page_rows: the rows of a page, unless the client asks for fewer
+    :ivar endless: whether queries never end
     """
 
     def __init__(self, page_rows: int = 10_000) -> None:
         self.faults, self.page_rows, self.url = Faults(), page_rows, ""
         self.queries: list[tuple[str, dict[str, Any]]] = []
         self.tokens: set[str] = set()
+        self.endless = False
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._jobs: dict[str, Job] = {}
         self._inserted: set[str] = set()
@@ -182,6 +188,8 @@ class BigQueryDouble:
                 return self._resource(job)
             case ["GET", "jobs", name]:
                 return self._resource(self._job(name))
+            case ["POST", "jobs", name, "cancel"]:
+                return {"kind": "bigquery#jobCancelResponse", "job": self._cancel(self._job(name))}
             case ["GET", "queries", name]:
                 return self._results(self._job(name), request.query)
             case ["GET", "datasets", dataset, "tables", table]:
@@ -215,7 +223,7 @@ class BigQueryDouble:
         """:param keep: an error belongs to the job, for a later request; else to this request"""
         name = named.get("jobId") or uuid.uuid4().hex
         reference = {"projectId": project, "jobId": name, "location": "US"}
-        job = self._jobs[name] = Job(reference, asked["query"])
+        job = self._jobs[name] = Job(reference, asked["query"], runs=self.endless)
         try:
             cursor = self._execute(project, asked)
             if cursor is not None:
@@ -341,8 +349,22 @@ class BigQueryDouble:
             raise RefusedError(404, "notFound", f"Not found: Job {name}")
         return self._jobs[name]
 
+    def unfinished(self) -> list[str]:
+        """The queries that still run."""
+        return [job.query for job in self._jobs.values() if job.runs]
+
+    def finish(self) -> None:
+        """Let the queries that run end."""
+        for job in self._jobs.values():
+            job.runs = False
+
+    def _cancel(self, job: Job) -> dict[str, Any]:
+        if job.runs:
+            job.runs, job.refused = False, RefusedError(499, "stopped", "Job execution was stopped")
+        return self._resource(job)
+
     def _resource(self, job: Job) -> dict[str, Any]:
-        status: dict[str, Any] = {"state": "DONE"}
+        status: dict[str, Any] = {"state": "RUNNING" if job.runs else "DONE"}
         if job.refused:
             status["errorResult"] = {"reason": job.refused.reason, "message": job.refused.message}
             status["errors"] = [status["errorResult"]]
@@ -363,6 +385,12 @@ class BigQueryDouble:
     def _results(self, job: Job, query: Mapping[str, Any]) -> dict[str, Any]:
         if job.refused:
             raise job.refused
+        if job.runs:
+            return {
+                "kind": "bigquery#queryResponse",
+                "jobReference": job.reference,
+                "jobComplete": False,
+            }
         return {
             "kind": "bigquery#queryResponse",
             "jobReference": job.reference,

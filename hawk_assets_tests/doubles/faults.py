@@ -68,6 +68,7 @@ class Fault:
     :param seconds: delay before the request is carried out
     :param tear: where the connection breaks: in the middle of the ``request``, which is then not
         carried out, or of the ``reply`` to a request that was carried out
+    :param spoil: a bit of the reply's body is another
     :param hit: set when a request has met this fault
     """
 
@@ -76,6 +77,7 @@ class Fault:
     reply: Reply | None = None
     seconds: float = 0.0
     tear: str = ""
+    spoil: bool = False
     hit: threading.Event = field(default_factory=threading.Event)
     cleared: threading.Event = field(default_factory=threading.Event)
 
@@ -106,6 +108,10 @@ class Faults:
     def tear(self, times: int | None = 1, match: str = "", where: str = "reply") -> Fault:
         """Break the connection in the middle of the ``reply``, or of the ``request``."""
         return self._put(Fault(match, times, tear=where))
+
+    def spoil(self, times: int | None = 1, match: str = "") -> Fault:
+        """Flip one bit in the middle of the reply's body."""
+        return self._put(Fault(match, times, spoil=True))
 
     def clear(self) -> None:
         """Remove all faults, and let the waiting requests continue."""
@@ -165,6 +171,11 @@ def serve(answer: Answer, faults: Faults, port: int = 0) -> Iterator[str]:
         del server.answer
 
 
+def _with_a_bit_flipped(body: bytes) -> bytes:
+    at = len(body) // 2
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -203,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.tear == "reply":
             return self._break(line, reply)
         self.server.faults._note(reply.status, line)
-        self._send(reply, reply.body)
+        self._send(reply, _with_a_bit_flipped(reply.body) if fault.spoil else reply.body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from functools import partial
@@ -199,7 +200,7 @@ def test_a_poll_is_one_query(double: BigQueryDouble) -> None:
     before = len(double.faults.log())
     versions, latest = here.poll(MONTHS)
     assert len(double.queries) == 1
-    assert len(double.faults.log()) == before + 1
+    assert len(double.faults.log()) == before + 2  # and one look whether it has ended
     assert list(versions) == list(MONTHS)
     assert latest == pd.Timestamp("2015-06-30")
     assert versions == source().versions(MONTHS)
@@ -513,6 +514,46 @@ def client_with(storage: ReadService, double: BigQueryDouble) -> Connect:
     account = Credentials.from_service_account_info(json.loads(double.account()))
     scoped = account.with_scopes(["https://www.googleapis.com/auth/bigquery"])
     return lambda: Client("hawk-desk", scoped, client_options={"api_endpoint": double.url})
+
+
+@pytest.fixture
+def endless(double: BigQueryDouble) -> Iterator[BigQueryDouble]:
+    """Queries never end, and every look is answered at once."""
+    double.endless = True
+    yield double
+    double.endless = False
+
+
+def test_a_query_that_does_not_end_is_looked_at_with_pauses_and_ended_when_given_up(
+    endless: BigQueryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "FETCH_SECONDS", 3.0)
+    before = len(endless.faults.log())
+    said = message(fetch)
+    assert "BigQuery has not answered within 3 s: the query still runs; try again" in said
+    assert len(endless.faults.log()) - before < 12
+    assert len(endless.faults.log("POST .*/cancel")) == 1
+    assert endless.unfinished() == []
+
+
+def test_ctrl_c_ends_the_query_as_well(
+    endless: BigQueryDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    cancelled = len(endless.faults.log("POST .*/cancel"))
+    with pytest.raises(KeyboardInterrupt):
+        fetch()
+    assert len(endless.faults.log("POST .*/cancel")) == cancelled + 1
+    assert endless.unfinished() == []
+
+
+def test_a_query_that_takes_a_while_is_waited_for(endless: BigQueryDouble) -> None:
+    timer = threading.Timer(1.0, endless.finish)
+    timer.start()
+    assert len(fetch()) == len(prices())
 
 
 @pytest.mark.parametrize("allowed", [True, False])

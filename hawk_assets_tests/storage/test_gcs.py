@@ -180,3 +180,21 @@ def test_an_interrupted_writer_leaves_the_old_file(files: GcsFiles, gcs: Gcs) ->
     gcs.faults.clear()
     writer.join()
     assert gcs.objects("desk")["a/t/x"].content == BIG
+
+
+def test_what_arrives_with_a_wrong_bit_is_read_again(files: GcsFiles, gcs: Gcs) -> None:
+    gcs.faults.spoil(times=2, match=f"GET .*{OBJECTS}")
+    assert files.read("t/x") == OLD
+    assert len(gcs.faults.log(f"GET .*{OBJECTS}")) == 3
+
+
+def test_what_always_arrives_with_a_wrong_bit_names_object_and_checksum(
+    files: GcsFiles, gcs: Gcs
+) -> None:
+    gcs.faults.spoil(times=None, match=f"GET .*{OBJECTS}")
+    checksum = gcs.objects("desk")["a/t/x"].hashes["crc32c"]
+    with pytest.raises(StorageError, match="gs://desk/a/t/x has arrived damaged 4 times") as error:
+        files.read("t/x")
+    assert f"crc32c={checksum}" in str(error.value)
+    gcs.faults.clear()
+    assert files.read("t/x") == OLD
