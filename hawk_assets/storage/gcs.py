@@ -87,8 +87,8 @@ class GcsFiles:
             except DataCorruption as error:
                 stored = error.response.headers.get("x-goog-hash", "unknown")
         raise StorageError(
-            f"{self.uri(path)} has arrived damaged {DOWNLOADS} times: its checksum is {stored}, and "
-            "that of what arrives is another. Look for a proxy or a network card that changes "
+            f"{self.uri(path)} has arrived damaged {DOWNLOADS} times: its checksum is {stored}, "
+            "and that of what arrives is another. Look for a proxy or a network card that changes "
             "data, then try again"
         )
 
