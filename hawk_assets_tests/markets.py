@@ -1,14 +1,17 @@
 """Small synthetic markets for tests: long market_data frames, seeded, not realistic.
 
 ``ragged_market`` has, within a few thousand rows, everything that real data does to a model in the
-long run. ``random_walk`` is the market on which no model may earn anything.
+long run. ``mixed_market`` has exchanges with calendars of their own. ``random_walk`` is the market
+on which no model may earn anything.
 """
 
 from functools import cache
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from hawk_assets.model_states.commitments_of_traders import NUMBERS
 
@@ -81,6 +84,61 @@ def ragged_market(years: int = 6, seed: int = 11) -> pd.DataFrame:
     bars["HALT"].loc[halt, "volume"] = 0.0
     bars["TICK"][PRICES] = np.maximum(bars["TICK"][PRICES] / 20.0, 0.5).mul(20.0).round() / 20.0
     return pd.concat(bars.values(), ignore_index=True)
+
+
+def mixed_market(years: float = 1.0, start: str = "2018-12-03", seed: int = 5) -> pd.DataFrame:
+    """New York, Tokyo and two tickers that trade on every day, each with a calendar of its own.
+
+    ========  ==================================================================================
+    NY_FULL   every New York session
+    NY_HOLE   rows missing, and rows without prices: 3 % of each
+    NY_HALT   no row for ten weeks, then 60 % lower
+    NY_LATE   listed after a quarter of the time
+    NY_GONE   delisted after two thirds
+    TK_FULL   every Tokyo session: weekdays, but for the new year and a golden week of ten days
+    TK_HOLE   rows missing, 5 %
+    COIN      every day
+    COIN_OFF  every day but for 5 %, and a whole week
+    ========  ==================================================================================
+
+    There are also rows of all tickers without a price, on a Sunday and on a Monday: no session.
+    """
+    rng = np.random.default_rng(seed)
+    days = pd.date_range(start, periods=round(365 * years), freq="D")
+    weekdays = days[days.weekday < 5]
+    new_york = weekdays.difference(USFederalHolidayCalendar().holidays("2000", "2040"))
+    closed = pd.DatetimeIndex([])
+    for year in range(days[0].year, days[-1].year + 2):
+        closed = closed.union(pd.date_range(f"{year - 1}-12-31", f"{year}-01-03"))
+        closed = closed.union(pd.date_range(f"{year}-04-27", f"{year}-05-06"))
+    calendars = {
+        **dict.fromkeys(("NY_FULL", "NY_HOLE", "NY_HALT", "NY_LATE", "NY_GONE"), new_york),
+        **dict.fromkeys(("TK_FULL", "TK_HOLE"), weekdays.difference(closed)),
+        **dict.fromkeys(("COIN", "COIN_OFF"), days),
+    }
+    bars = {ticker: walk(ticker, dates, rng) for ticker, dates in calendars.items()}
+
+    def cut(ticker: str, lost: "np.ndarray[Any, Any]") -> None:
+        bars[ticker] = bars[ticker][~lost].reset_index(drop=True)
+
+    n = len(new_york)
+    halt = slice(n // 2, n // 2 + 50)
+    bars["NY_HALT"].loc[halt.stop :, PRICES] *= 0.4
+    cut("NY_HALT", np.isin(np.arange(n), np.arange(n)[halt]))
+    cut("NY_LATE", np.arange(n) < n // 4)
+    cut("NY_GONE", np.arange(n) > 2 * n // 3)
+    cut("NY_HOLE", rng.random(n) < 0.03)
+    bars["NY_HOLE"].loc[rng.random(len(bars["NY_HOLE"])) < 0.03, [*PRICES, "volume"]] = np.nan
+    cut("TK_HOLE", rng.random(len(bars["TK_HOLE"])) < 0.05)
+    off = rng.random(len(days)) < 0.05
+    off[len(days) // 3 : len(days) // 3 + 7] = True
+    cut("COIN_OFF", off)
+    table = pd.concat(bars.values(), ignore_index=True)
+    monday = days[(days.weekday == 0) & (np.arange(len(days)) > len(days) // 3)][0]
+    empty = [monday - pd.Timedelta(days=1), monday]
+    table = table[~table["date"].isin(empty)]
+    blank = pd.MultiIndex.from_product([empty, list(bars)], names=["date", "ticker"])
+    return pd.concat([table, blank.to_frame(index=False)], ignore_index=True)
 
 
 def zigzag_market() -> pd.DataFrame:

@@ -31,7 +31,7 @@ from hawk_assets.orchestration.instance.dagster_home import open_instance
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.simulation.parameters import SimulationParameters
 from hawk_assets.storage.tables import Tables
-from hawk_assets_tests.markets import ragged_market
+from hawk_assets_tests.markets import mixed_market, ragged_market
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_PRICES = Path(
@@ -49,6 +49,12 @@ AGGREGATION = AggregationParameters("min_variance", cap=0.9, window_months=4, mi
 def ragged_prices() -> pd.DataFrame:
     """2015: a late listing, a delisting, holes of all kinds, and prices that do not move."""
     return ragged_market(years=1)
+
+
+@cache
+def mixed_prices() -> pd.DataFrame:
+    """New York, Tokyo and every day, from January 2019 to the end of September, a Monday."""
+    return mixed_market(years=273 / 365, start="2019-01-01")
 
 
 @cache
@@ -209,19 +215,24 @@ def assert_same(
         tolerance = 1e-9 if key[0].startswith("performance") else 1e-6
         pairs = [(found[key], table)]
         if "positions" in table:
-            pairs = [(f.drop(columns="positions"), t.drop(columns="positions")) for f, t in pairs]
-            pairs += [_positions(found[key], table)]
+            maps = ["positions", "last_closes", "waiting_orders"]
+            pairs = [(f.drop(columns=maps), t.drop(columns=maps)) for f, t in pairs]
+            pairs += [_entries(name, found[key], table) for name in maps]
         for ours, theirs in pairs:
             pd.testing.assert_frame_equal(
                 ours, theirs, rtol=tolerance, atol=tolerance, obj="/".join(key)
             )
 
 
-def _positions(*tables: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """What is held at each close as fractions of the start capital, on the same columns."""
-    wide = [
-        pd.DataFrame([dict(row) for row in table["positions"]], dtype=np.float64) / CAPITAL
-        for table in tables
-    ]
+def _entries(name: str, *tables: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """A column of maps, wide and on the same columns; dollars as fractions of the start capital."""
+    unit = CAPITAL if name == "positions" else 1.0
+    wide = []
+    for table in tables:
+        rows = [
+            {(k, i): x / unit for k, v in row for i, x in enumerate(np.atleast_1d(v))}
+            for row in table[name]
+        ]
+        wide.append(pd.DataFrame(rows, index=table.index, dtype=np.float64))
     columns = sorted(set().union(*wide))
     return tuple(frame.reindex(columns=columns).fillna(0.0) for frame in wide)

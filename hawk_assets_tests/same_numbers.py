@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import numpy as np
@@ -142,18 +143,25 @@ def compare_tables(base: Path, now: Path, folders: Sequence[str]) -> Iterator[st
 
 def equal(old: pa.ChunkedArray, new: pa.ChunkedArray, tolerance: float) -> bool:
     if pa.types.is_map(old.type):
-        maps = [[dict(entries) for entries in side.to_pylist()] for side in (old, new)]
-        return [sorted(m) for m in maps[0]] == [sorted(m) for m in maps[1]] and all(
-            abs(a[k] - b[k]) <= tolerance * max(sum(map(abs, a.values())), 1.0)
-            for a, b in zip(*maps, strict=True)
-            for k in a
-        )
+        rows = zip(old.to_pylist(), new.to_pylist(), strict=True)
+        return all(equal_entries(dict(a), dict(b), tolerance) for a, b in rows)
     if pa.types.is_floating(old.type):
         a, b = (side.to_numpy() for side in (old, new))
         if tolerance:
             return np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
         return bool((a.view(np.int64) == b.view(np.int64)).all())
     return bool(pc.all(pc.equal(old, new), min_count=0).as_py())
+
+
+def equal_entries(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> bool:
+    """Whether two maps, of numbers or of lists of them, agree to a fraction of their sum."""
+    numbers = [{k: np.atleast_1d(v) for k, v in side.items()} for side in (old, new)]
+    within = tolerance * max(sum(np.nansum(np.abs(v)) for v in numbers[0].values()), 1.0)
+    return numbers[0].keys() == numbers[1].keys() and all(
+        len(v) == len(numbers[1][k])
+        and np.allclose(v, numbers[1][k], rtol=0, atol=within, equal_nan=True)
+        for k, v in numbers[0].items()
+    )
 
 
 def same_versions(tree: Path, settings: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ from hawk_assets.aggregation.inference import (
 )
 from hawk_assets.aggregation.parameters import OBJECTIVES, AggregationParameters
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.sessions import BARS_PER_YEAR
+from hawk_assets.core.sessions import count_sessions_per_year
 from hawk_assets.core.types import Array, Indices
 
 REFERENCE = "equal_weight"
@@ -34,7 +34,7 @@ LEVEL = 0.05
 class ComparisonRow:
     """The results of one objective, after costs.
 
-    :param annualized_return: the mean daily return times 252
+    :param annualized_return: the mean daily return times the sessions of a year
     :param annualized_volatility: a fraction
     :param sharpe: annualised, without a risk-free rate
     :param difference: the Sharpe ratio less that of equal weight
@@ -79,6 +79,7 @@ def compare(
     families: Mapping[str, str],
     execution_lag: int,
     solve: Solve,
+    sessions_per_year: float | None = None,
 ) -> Comparison:
     """Walk each objective through the months as production does, each with its own held weights.
 
@@ -91,6 +92,7 @@ def compare(
     :param performance: per model, date and daily_return since the start of the history
     :param months: all months from the first one to the last compared, adjacent, ascending
     :param first: the first month compared; months before any model has a record are skipped
+    :param sessions_per_year: for annual figures; None counts them
     :return: a failed objective is included, with the results of its fallbacks
     :raises MissingMonthError: no model has a record, or there are too few days to compare
     """
@@ -100,9 +102,11 @@ def compare(
     compared &= months >= first
     effective = _months_in_effect(panel, months, execution_lag + 1)
     counted = (effective >= 0) & compared[effective]
-    if counted.sum() < BARS_PER_YEAR:
+    days = panel.sessions[counted]
+    year = sessions_per_year or count_sessions_per_year(days)
+    if len(days) < year:
         raise MissingMonthError(
-            f"{counted.sum()} sessions with weights from a record: less than a year to compare; "
+            f"{len(days)} sessions with weights from a record: less than a year to compare; "
             "run hawk backfill over a longer history"
         )
     family = {name: families[name] for name in sorted(performance)}
@@ -119,8 +123,7 @@ def compare(
         turnover = 12.0 * change[compared].mean() / 2.0
         fallbacks = Counter(a.fallback for a, c in zip(allocations, compared, strict=True) if c)
         figures[objective] = float(turnover), dict(fallbacks.most_common())
-    days = panel.sessions[counted]
-    rows = _build_rows(returns, figures)
+    rows = _build_rows(returns, figures, year)
     return Comparison(
         pd.Timestamp(days[0]),
         pd.Timestamp(days[-1]),
@@ -158,18 +161,18 @@ def _months_in_effect(panel: ReturnPanel, months: pd.DatetimeIndex, delay: int) 
 
 
 def _build_rows(
-    returns: Mapping[str, Array], figures: Mapping[str, tuple[float, dict[str, int]]]
+    returns: Mapping[str, Array], figures: Mapping[str, tuple[float, dict[str, int]]], year: float
 ) -> list[ComparisonRow]:
     others = [objective for objective in returns if objective != REFERENCE]
-    differences = {o: sharpe_difference(returns[o], returns[REFERENCE]) for o in returns}
+    differences = {o: sharpe_difference(returns[o], returns[REFERENCE], year) for o in returns}
     p_values = adjust_p_values([differences[o].p_value for o in others])
     adjusted = dict(zip(others, p_values, strict=True))
     rows = [
         ComparisonRow(
             objective,
-            float(daily.mean()) * BARS_PER_YEAR,
-            float(daily.std()) * float(np.sqrt(BARS_PER_YEAR)),
-            sharpe_ratio(daily),
+            float(daily.mean()) * year,
+            float(daily.std()) * float(np.sqrt(year)),
+            sharpe_ratio(daily, year),
             differences[objective],
             adjusted.get(objective, 1.0),
             *figures[objective],

@@ -33,23 +33,26 @@ class SharpeEstimate:
         return math.erfc(abs(self.value) / self.standard_error / math.sqrt(2.0))
 
 
-def sharpe_ratio(returns: Array) -> SharpeEstimate:
-    """:param returns: daily, shape ``(n_obs,)``, not constant"""
-    return _estimate_sum(returns[:, None], np.ones(1))
+def sharpe_ratio(returns: Array, sessions_per_year: float = BARS_PER_YEAR) -> SharpeEstimate:
+    """:param returns: of each session, shape ``(n_obs,)``, not constant"""
+    return _estimate_sum(returns[:, None], np.ones(1), sessions_per_year)
 
 
-def sharpe_difference(returns: Array, others: Array) -> SharpeEstimate:
+def sharpe_difference(
+    returns: Array, others: Array, sessions_per_year: float = BARS_PER_YEAR
+) -> SharpeEstimate:
     """The Sharpe ratio of ``returns`` less that of ``others``, on the same days.
 
-    :param returns: daily, shape ``(n_obs,)``, not constant
+    :param returns: of each session, shape ``(n_obs,)``, not constant
     :param others: the same
     """
     if np.array_equal(returns, others):
         return SharpeEstimate(0.0, 0.0)
-    return _estimate_sum(np.column_stack([returns, others]), np.array([1.0, -1.0]))
+    both, signs = np.column_stack([returns, others]), np.array([1.0, -1.0])
+    return _estimate_sum(both, signs, sessions_per_year)
 
 
-def _estimate_sum(returns: Array, signs: Array) -> SharpeEstimate:
+def _estimate_sum(returns: Array, signs: Array, sessions_per_year: float) -> SharpeEstimate:
     """The signed sum of Sharpe ratios.
 
     :param returns: shape ``(n_obs, n_series)``
@@ -60,7 +63,7 @@ def _estimate_sum(returns: Array, signs: Array) -> SharpeEstimate:
     gradient = np.concatenate([signs * square, signs * -mean / 2.0]) / np.tile(variance**1.5, 2)
     draws = np.hstack([returns - mean, returns**2 - square])
     spread = float(gradient @ long_run_covariance(draws) @ gradient) / len(returns)
-    year = math.sqrt(BARS_PER_YEAR)
+    year = math.sqrt(sessions_per_year)
     return SharpeEstimate(
         year * float(signs @ (mean / np.sqrt(variance))), year * math.sqrt(max(spread, 0.0))
     )

@@ -38,4 +38,5 @@ def compare_objectives(
         {name: model.family for name, model in pipeline.models.items()},
         pipeline.settings.simulation.execution_lag,
         Solver(pipeline.settings.solver_settings),
+        pipeline.settings.simulation.sessions_per_year,
     )

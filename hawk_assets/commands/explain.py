@@ -9,7 +9,7 @@ from hawk_assets.aggregation.combination import build_contributions
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
-from hawk_assets.core.sessions import sessions_of, shift
+from hawk_assets.core.sessions import market_sessions, shift
 from hawk_assets.insights.builder import sessions_needed
 from hawk_assets.model_states.builder import bars_behind, months_needed, report_months
 from hawk_assets.model_states.commitments_of_traders import reports_of
@@ -29,10 +29,12 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
 
     ``weight`` is the sum of the models' ``part``, in their order and in every bit; a part is the
     model's share of the book times the weight of its insight. A model without an insight for the
-    session keeps its last one: ``decided`` is that day. ``state`` is what its signal saw of the
-    ticker on that day. ``bars`` are the rows of market data behind the state, oldest first, and
-    ``reports`` the commitments of traders, for a model that reads them. The signal also sees the
-    states of ``sessions_before`` sessions before, and for some models those of other tickers.
+    session keeps its last one: ``decided`` is that day. ``last_close`` is the day of the ticker's
+    last close up to then: a ticker without one on the day itself keeps its signal. ``state`` is
+    what the signal saw of the ticker on that day. ``bars`` are the rows of market data behind the
+    state, oldest first, and ``reports`` the commitments of traders, for a model that reads them.
+    The signal also sees the states of ``sessions_before`` sessions before, and for some models
+    those of other tickers.
 
     :param session: default: the latest one of the book
     :raises SettingsError: no such session, or the book has no weight for the ticker on it
@@ -88,7 +90,7 @@ def _parts(
         m: storage.read(insights(m), span, ["date", "ticker", "weight"], missing_ok=True)
         for m in models
     }
-    sessions = sessions_of(storage.read(MARKET_DATA, span, ["date"], missing_ok=True)["date"])
+    sessions = market_sessions(storage.read(MARKET_DATA, span, ["date", "close"], missing_ok=True))
     (parts,) = build_contributions(
         weights, by_model, sessions, pd.DatetimeIndex([month]), pipeline.settings.aggregation
     )
@@ -107,28 +109,33 @@ def _explain_model(
     pipeline: Pipeline, model: TradingModel, ticker: str, decided: pd.Timestamp
 ) -> dict[str, Any]:
     storage = pipeline.storage
-    month = pd.DatetimeIndex([decided.to_period("M").to_timestamp()])
-    insight = _row(storage.read(insights(model.name), month), ticker, decided)
-    state = _row(storage.read(model_states(model.name), month), ticker, decided)
-    window = pd.date_range(shift(month[0], -months_needed(model)), month[0], freq="MS")
+    month = decided.to_period("M").to_timestamp()
+    insight = _row(storage.read(insights(model.name), pd.DatetimeIndex([month])), ticker, decided)
+    # One month more than a bar of this month needs: the last close may be in the month before.
+    window = pd.date_range(shift(month, -months_needed(model) - 1), month, freq="MS")
     market_data = storage.read(MARKET_DATA, window, missing_ok=True)
+    own = market_data[market_data["close"].notna() & (market_data["ticker"] == ticker)]
+    traded = max(own.loc[own["date"] <= decided, "date"], default=decided)
+    month = traded.to_period("M").to_timestamp()
+    state = _row(storage.read(model_states(model.name), pd.DatetimeIndex([month])), ticker, traded)
     found = {
         "model": model.name,
         "decided": f"{decided:%Y-%m-%d}",
+        "last_close": f"{traded:%Y-%m-%d}",
         "signal": float(insight["signal"]),
         "insight_weight": float(insight["weight"]),
         "state": {} if state is None else _plain(state.drop(list(STATE_COLUMNS[:2]))),
         "sessions_before": sessions_needed(model, pipeline.settings.sizing),
-        "bars": _records(bars_behind(model, market_data, ticker, decided)),
+        "bars": _records(bars_behind(model, market_data, ticker, traded)),
     }
     if model.reports:
-        first = shift(month[0], -report_months(model))
+        first = shift(month, -report_months(model))
         commitments = storage.read(
             COMMITMENTS_OF_TRADERS,
-            pd.date_range(first, month[0], freq="MS"),
+            pd.date_range(first, month, freq="MS"),
             missing_ok=True,
         )
-        known = reports_of(ticker, commitments[commitments["release_date"] < decided])
+        known = reports_of(ticker, commitments[commitments["release_date"] < traded])
         rows = pd.DataFrame({"release_date": known.released, **known.numbers})
         found["reports"] = _records(rows[-model.reports :])
     return found

@@ -6,16 +6,19 @@ import pandas as pd
 
 from hawk_assets.aggregation.parameters import BENCHMARKS
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.sessions import sessions_of
+from hawk_assets.core.sessions import sessions_of, shift
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
     COMBINED_METRICS,
     COMBINED_PERFORMANCE,
+    MARKET_DATA,
     WEIGHTS,
     performance_metrics,
 )
+from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.simulation.performance import pending_orders
 from hawk_assets.simulation.positions import last_positions
 
 
@@ -23,8 +26,10 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     """The target of the latest session, and what the simulated account holds.
 
     ``orders`` are the pending trades, as fractions of the portfolio: decided at the close of
-    ``session``, executed at the next one. ``held_on`` is the close at which ``held`` was held, None
-    before the first possible trade. ``metrics`` are those since the start.
+    ``session``, each executed at a later close of its own ticker, or 0 where that has happened.
+    ``last_close`` is the date of the ticker's last close, None where it has none in the month of
+    ``session`` and the one before. ``held_on`` is the close at which ``held`` was held, None before
+    the first possible trade. ``metrics`` are those since the start.
 
     :raises MissingMonthError: there is no book yet
     """
@@ -34,12 +39,26 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     session = sessions_of(insights["date"])[-1]
     today = insights[insights["date"] == session]
     target = dict(zip(today["ticker"].astype(str), today["weight"].astype(float), strict=True))
+    month = session.to_period("M").to_timestamp()
+    history = months_of(pipeline.months)
+    market_data = pipeline.storage.read(
+        MARKET_DATA,
+        history[history >= shift(month, -1)],
+        ["date", "ticker", "close"],
+        missing_ok=True,
+    )
+    closes = market_data[market_data["close"].notna()].groupby("ticker")["date"].max()
     account = _latest(pipeline, COMBINED_PERFORMANCE)
     held: dict[str, float] = {}
     if len(account):
         value = float(account["portfolio_value"].iloc[-1])
         held = {t: v / value for t, v in last_positions(account).items() if t != "cash"}
-    month = session.to_period("M").to_timestamp()
+    tickers = sorted({t for t, w in target.items() if w} | set(held))
+    decided = pd.DataFrame({"date": session, "ticker": tickers}).assign(
+        weight=[target.get(ticker, 0.0) for ticker in tickers]
+    )
+    lag = pipeline.settings.simulation.execution_lag
+    pending = set(pending_orders(decided, market_data, lag)["ticker"])
     weights = pipeline.storage.read(WEIGHTS, pd.DatetimeIndex([month])).sort_values("model")
     first = weights.iloc[0]
     models = [
@@ -64,9 +83,12 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
                 "ticker": ticker,
                 "target": target.get(ticker, 0.0),
                 "held": held.get(ticker, 0.0),
-                "order": target.get(ticker, 0.0) - held.get(ticker, 0.0),
+                "order": target.get(ticker, 0.0) - held.get(ticker, 0.0)
+                if ticker in pending
+                else 0.0,
+                "last_close": f"{closes[ticker]:%Y-%m-%d}" if ticker in closes else None,
             }
-            for ticker in sorted({t for t, w in target.items() if w} | set(held))
+            for ticker in tickers
         ],
         "models": models,
     }

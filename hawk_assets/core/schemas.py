@@ -33,7 +33,10 @@ _COUNT = pa.Column(float, pa.Check.ge(0, error="must not be negative"), nullable
 _FINITE = pa.Check(lambda column: np.isfinite(column) | column.isna(), error="must be finite")
 
 POSITIONS = pyarrow.map_(pyarrow.string(), pyarrow.float64())
-"""Ticker (or ``cash``) to dollars at the close, non-zero entries only."""
+"""Ticker (or ``cash``) to a number, non-zero entries only."""
+
+WAITING_ORDERS = pyarrow.map_(pyarrow.string(), pyarrow.list_(pyarrow.float64()))
+"""Ticker to the targets that its next closes execute, one for each close; NaN for none."""
 
 MARKET_DATA_SCHEMA = pa.DataFrameSchema(
     {
@@ -132,13 +135,20 @@ PERFORMANCE_TIMESERIES_SCHEMA = pa.DataFrameSchema(
         "date": _DATE,
         **dict.fromkeys(SIMULATION_COLUMNS, pa.Column(float, _FINITE)),
         "positions": pa.Column(),
+        "last_closes": pa.Column(),
+        "waiting_orders": pa.Column(),
     },
     unique=["date"],
     strict=True,
     name="performance_timeseries",
 )
-"""One row per session: the simulator's own columns, and the positions at the close in dollars, from
-which the next month restarts exactly."""
+"""One row per session: the simulator's own columns, and the state from which the next month
+restarts exactly. ``positions`` is what is held at the close, in dollars. The other two are for
+tickers that have stopped trading, and mostly empty: ``last_closes`` has the last close of what is
+held and has had none since the month began, ``waiting_orders`` the targets decided before the month
+that still wait for a close."""
+
+_MAPS = {"positions": POSITIONS, "last_closes": POSITIONS, "waiting_orders": WAITING_ORDERS}
 
 PERFORMANCE_METRICS_SCHEMA = pa.DataFrameSchema(
     {"model": _TEXT, "as_of": _DATE, "window": _TEXT, "metric": _TEXT, "value": _NUMBER},
@@ -263,6 +273,6 @@ def arrow_schema(schema: pa.DataFrameSchema, columns: Iterable[str]) -> pyarrow.
         if column is None:
             kind = pyarrow.float64()
         else:
-            kind = POSITIONS if column.dtype is None else kinds[str(column.dtype)]
+            kind = _MAPS[name] if column.dtype is None else kinds[str(column.dtype)]
         fields.append(pyarrow.field(name, kind))
     return pyarrow.schema(fields)

@@ -7,6 +7,7 @@ from hawk_assets.core.errors import ModelError
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
 from hawk_assets.core.sessions import in_months, months_covering
+from hawk_assets.core.types import Indices
 from hawk_assets.insights.sizing import (
     DEFAULT_SIZING,
     SizingParameters,
@@ -32,7 +33,10 @@ def build_insights(
 ) -> pd.DataFrame:
     """The insights of ``months``.
 
-    A ticker without a bar keeps its last signal for ``hold_sessions``, and has weight 0 after that.
+    A session is a date with at least one close; the signal sees no other dates. A ticker without a
+    close keeps the signal of its last one for ``hold_sessions``, whatever the model says meanwhile,
+    and has weight 0 after that. A weekend counts as part of its Friday: where one ticker trades on
+    it, that says nothing about the others.
     ``weight = inverse_volatility_budget * signal``. It is linear in the signal, not renormalised:
     a weak signal stays a small weight, and gross exposure never exceeds 1.
 
@@ -46,6 +50,9 @@ def build_insights(
     """
     names = [c for c in states.columns if c not in STATE_COLUMNS[:2]]
     wide = {c: states.pivot(index="date", columns="ticker", values=c) for c in names}
+    priced = wide["close"].notna().any(axis=1)
+    if not priced.all():
+        wide = {c: frame[priced] for c, frame in wide.items()}
     close = wide["close"]
     signal = model.signal(wide)
     if not (signal.index.equals(close.index) and signal.columns.equals(close.columns)):
@@ -61,7 +68,7 @@ def build_insights(
             f"{close.index[row]:%Y-%m-%d} is outside [-1, 1]; scale or clip it in signal()"
         )
     listed = _hold(close, sizing).notna()
-    held = _hold(signal, sizing).fillna(0.0)
+    held = _hold(signal.where(close.notna()), sizing).fillna(0.0)
     vol = _hold(wide["vol_63"], sizing).where(listed)
     budget = inverse_volatility_budget(vol.to_numpy(np.float64), sizing)
     weight = budget * held.to_numpy(np.float64)
@@ -79,6 +86,14 @@ def build_insights(
 
 
 def _hold(wide: pd.DataFrame, sizing: SizingParameters) -> pd.DataFrame:
-    """Missing values replaced by the last one before them, for at most ``hold_sessions``."""
-    # pandas has no limit of 0.
-    return wide.ffill(limit=sizing.hold_sessions) if sizing.hold_sessions else wide
+    """Missing values replaced by the last one before them, for at most ``hold_sessions``.
+
+    :param wide: indexed by session; one on a Saturday or Sunday counts as the Friday before, so
+        that a weekend adds nothing to a Friday's age, and bars dated on Sundays are counted
+    """
+    friday = np.busday_offset(wide.index.to_numpy("datetime64[D]"), 0, roll="backward")
+    counted = np.cumsum(np.append(True, friday[1:] != friday[:-1])[: len(wide)])
+    rows = np.arange(len(wide))[:, None]
+    last = np.maximum.accumulate(np.where(wide.notna(), rows, -1), axis=0)
+    age: Indices = counted[:, None] - np.where(last >= 0, counted[last], 0)
+    return wide.ffill().where((last >= 0) & (age <= sizing.hold_sessions))

@@ -125,7 +125,7 @@ def build_pipeline(
         "model_states": lambda t: model_states.build(t, partitions, models),
         "insights": lambda t: insights.build(t, partitions, models, sizing),
         "performance": lambda t: performance.build(
-            "performance", t, partitions, simulation.of_models
+            "performance", t, partitions, simulation.of_models, simulation.sessions_per_year
         ),
         "weights": lambda t: weights.build(
             t, partitions, aggregation, families, settings.solver_settings
@@ -134,7 +134,7 @@ def build_pipeline(
             t, partitions, list(models), aggregation, simulation.execution_lag, settings.book_due
         ),
         "combined_performance": lambda t: performance.build(
-            "combined_performance", t, partitions, simulation.of_book
+            "combined_performance", t, partitions, simulation.of_book, simulation.sessions_per_year
         ),
     }
     stages = STAGES if service is None else SERVICES[service]

@@ -148,11 +148,11 @@ def build_catalog(
         *_raw_data(),
         *(_model_states(name, model) for name, model in models.items()),
         *(_insights(name, model, sizing) for name, model in models.items()),
-        *(table for name in models for table in _model_performance(name, simulation.of_models)),
+        *(table for name in models for table in _model_performance(name, simulation)),
         _weights(models, aggregation),
         _combined_insights(models, aggregation),
         _attribution(models, simulation.execution_lag, aggregation),
-        *_combined_performance(simulation.of_book),
+        *_combined_performance(simulation),
     ]
     return {table.key: table for table in tables}
 
@@ -213,25 +213,27 @@ def _own_code(model: TradingModel) -> tuple[str, str]:
     return module_of(model).__name__, repr(model)
 
 
-def _model_performance(name: str, simulation: SimulationParameters) -> Iterator[Table]:
+def _model_performance(name: str, simulation: SimulationSettings) -> Iterator[Table]:
     return _performance(
         timeseries=performance_timeseries(name),
         metrics=performance_metrics(name),
         traded=insights(name),
         stage="performance",
         model=name,
-        simulation=simulation,
+        simulation=simulation.of_models,
+        sessions_per_year=simulation.sessions_per_year,
     )
 
 
-def _combined_performance(simulation: SimulationParameters) -> Iterator[Table]:
+def _combined_performance(simulation: SimulationSettings) -> Iterator[Table]:
     return _performance(
         timeseries=COMBINED_PERFORMANCE,
         metrics=COMBINED_METRICS,
         traded=COMBINED_INSIGHTS,
         stage="combined_performance",
         model=None,
-        simulation=simulation,
+        simulation=simulation.of_book,
+        sessions_per_year=simulation.sessions_per_year,
     )
 
 
@@ -243,15 +245,17 @@ def _performance(
     stage: str,
     model: str | None,
     simulation: SimulationParameters,
+    sessions_per_year: float | None,
 ) -> Iterator[Table]:
     """The simulated account that trades the weights of ``traded``, and its metrics."""
     name, lag = model or "the combined book", simulation.execution_lag
+    counted = [] if sessions_per_year is None else [f"{sessions_per_year} sessions a year"]
     yield Table(
         key=timeseries,
         stage=stage,
         schema=schemas.PERFORMANCE_TIMESERIES_SCHEMA,
         description=f"Simulated account of {name}: value, return, drawdown, costs and positions "
-        f"per session, trading {lag} session{'s' * (lag != 1)} after the insight.",
+        f"per session, trading {lag} close{'s' * (lag != 1)} of a ticker after its insight.",
         upstreams=(
             Upstream(key=traded, first=-1),
             Upstream(key=MARKET_DATA, first=-1),
@@ -271,7 +275,7 @@ def _performance(
             Upstream(key=timeseries, first=1 - METRICS_MONTHS),
             Upstream(key=metrics, first=-1, last=-1),
         ),
-        code=("hawk_assets.simulation.metrics",),
+        code=("hawk_assets.simulation.metrics", *counted),
         model=model,
     )
 

@@ -29,7 +29,8 @@ def describe(
     by_month = frame.groupby(month)
     figures: dict[str, pd.Series[Any]] = {"rows": by_month.size()}
     if "date" in frame:
-        figures["sessions"] = by_month["date"].nunique()
+        priced = frame[frame["close"].notna()] if "close" in frame else frame
+        figures["sessions"] = priced.groupby(month_starts(priced["date"]))["date"].nunique()
     if "ticker" in frame:
         figures["tickers"] = by_month["ticker"].nunique()
     described: dict[pd.Timestamp, Figures] = {m: dict.fromkeys(figures, 0) for m in months}

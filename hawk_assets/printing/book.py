@@ -12,12 +12,19 @@ RATIOS = ("sharpe_ratio", "turnover")
 
 def print_book(book: Mapping[str, Any]) -> None:
     """:param book: as ``commands.show.latest_book`` returns it"""
-    out.print(f"[bold]Book at the close of {book['session']}[/], to be traded at the next session")
+    out.print(
+        f"[bold]Book at the close of {book['session']}[/], "
+        "to be traded at the next close of each ticker"
+    )
     if book["held_on"] != book["session"]:
         out.print(f"[yellow]held is as of {book['held_on'] or 'no session yet'}[/]")
-    table = new_table("ticker", "target", "held", "order", left=("ticker",))
+    behind = any(row["last_close"] != book["session"] for row in book["orders"])
+    table = new_table(
+        "ticker", "target", "held", "order", *["last close"] * behind, left=("ticker",)
+    )
     for row in book["orders"]:
-        table.add_row(row["ticker"], *(f"{row[c]:+.2%}" for c in ("target", "held", "order")))
+        numbers = (f"{row[c]:+.2%}" for c in ("target", "held", "order"))
+        table.add_row(row["ticker"], *numbers, *[row["last_close"] or "-"] * behind)
     out.print(table)
     out.print(
         f"\n[bold]Model weights of {book['month']}[/] "

@@ -24,5 +24,7 @@ def print_explanation(weight: Mapping[str, Any]) -> None:
     out.print("\n[bold]What the signals saw[/]")
     for row in weight["models"]:
         seen = ", ".join(f"{k} {v:.10g}" for k, v in row["state"].items() if v is not None)
-        out.print(f"{row['model']}: {seen or 'no bar on that day, the last signal is held'}")
+        held = row["last_close"] != row["decided"]
+        kept = f" (of {row['last_close']}, the ticker's last close; its signal is held)" * held
+        out.print(f"{row['model']}: {seen or 'no bar on that day, the last signal is held'}{kept}")
     out.print("[dim]part = share x insight; --json adds every row of prices behind it[/]")

@@ -4,7 +4,12 @@ Every figure is a formula of sums over rows. Months are summed first and then ad
 computed alone equals the same month computed within twenty years. The sums since the start are
 stored as well (window ``running``), so that no month reads the whole history.
 
-``engine_*`` are hawk-backtester's own definitions: its Sharpe and Sortino ratios divide the
+Annual figures count the sessions of a year in the data (``core.sessions.sessions_per_year``): 252
+on any stock exchange, 365 where a ticker trades on every day. A window counts its own sessions, the
+last month those of the last 12 months.
+
+``engine_*`` are hawk-backtester's own definitions, but for the sessions of a year, which are always
+252 there: its Sharpe and Sortino ratios divide the
 geometric return, its win rate counts days without a move as losses. They are recomputed, because
 the engine's own figures depend on the period of the call and on rounding. A figure that the engine
 defines in the usual way exists once, without the prefix.
@@ -15,7 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hawk_assets.core.errors import MissingMonthError
-from hawk_assets.core.sessions import BARS_PER_YEAR
+from hawk_assets.core.sessions import sessions_per_year
+from hawk_assets.core.types import Array
 
 WINDOWS = {"1m": 1, "12m": 12, "36m": 36}
 SINCE_START = "since_start"
@@ -23,7 +29,8 @@ RUNNING = "running"
 
 ENGINE_ROUNDING = 1e-12
 """A daily return below this is a rounding error of the engine and counts as 0. So does a variance
-below this fraction of the mean squared return."""
+below this fraction of the mean squared return, a volume below this fraction of the value, and a
+drawdown of a window that is smaller."""
 
 SUMS = (
     "days",
@@ -42,8 +49,14 @@ SUMS = (
 """What the figures are computed from. All are sums over months, except ``max_drawdown``, which is
 the minimum."""
 
+COUNTED_MONTHS = 12
+"""The sessions of a year are counted over at least so many months, where the book is that old."""
+
 FIRST_MONTH = "first_month"
 """Stored with the sums: the month in which the book started, in months since 1970-01."""
+
+FIRST_DAY = "first_day"
+"""Stored with the sums: the first session of the book, in days since 1970-01-01."""
 
 
 def build_metrics(
@@ -51,6 +64,7 @@ def build_metrics(
     timeseries: pd.DataFrame,
     months: pd.DatetimeIndex,
     previous: pd.DataFrame | None,
+    annual_sessions: float | None = None,
 ) -> pd.DataFrame:
     """The metrics of ``months``.
 
@@ -63,6 +77,7 @@ def build_metrics(
     :param months: the months to compute, ascending and adjacent
     :param previous: its performance_metrics of the last month with sessions before ``months``; None
         for the first month of all
+    :param annual_sessions: sessions of a year; None counts them
     :return: model, as_of (the month's last session), window, metric, value, by as_of; a month
         without sessions has no rows, an undefined metric (a ratio over zero) has no row
     :raises MissingMonthError: ``previous`` does not carry the sums up to ``months``
@@ -73,12 +88,21 @@ def build_metrics(
     rows = np.searchsorted(month, computed, side="right") - 1
     as_of = pd.Series(timeseries["date"].to_numpy()[rows], index=computed)
     running = _running_sums(model, sums.loc[computed], timeseries["date"], months, previous)
+    day = timeseries["date"].to_numpy("datetime64[D]").astype(np.int64)
+
+    def annual(ends: "pd.Index[int]", length: int) -> Array:
+        first = np.searchsorted(month, ends - max(length, COUNTED_MONTHS) + 1)
+        last = np.searchsorted(month, ends, side="right") - 1
+        return sessions_per_year(last - first + 1, day[last] - day[first])
 
     parts = {}
     for window, length in WINDOWS.items():
         grown = computed[computed - running[FIRST_MONTH] >= length - 1]
-        parts[window] = _figures(_window_sums(timeseries, month, sums, grown, length))
-    parts |= {SINCE_START: _figures(running), RUNNING: running}
+        year = annual(grown, length) if annual_sessions is None else annual_sessions
+        parts[window] = _figures(_window_sums(timeseries, month, sums, grown, length), year)
+    year = sessions_per_year(running["days"].to_numpy(), day[rows] - running[FIRST_DAY].to_numpy())
+    whole = _figures(running, year if annual_sessions is None else annual_sessions)
+    parts |= {SINCE_START: whole, RUNNING: running}
     metrics = pd.concat(
         [_long(model, window, part, as_of) for window, part in parts.items()], ignore_index=True
     )
@@ -121,10 +145,11 @@ def _running_sums(
     months: pd.DatetimeIndex,
     previous: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    """``SUMS`` from the start of the book to the end of each month, and ``FIRST_MONTH``."""
+    """``SUMS`` from the start of the book to the end of each month, and when it started."""
     if previous is None:
         carried = pd.Series(0.0, index=SUMS)
         carried[FIRST_MONTH] = sums.index.min()
+        carried[FIRST_DAY] = dates.min().to_datetime64().astype("datetime64[D]").astype(np.int64)
     else:
         rows = previous[previous["window"] == RUNNING]
         rows = rows[rows["as_of"] == rows["as_of"].max()]
@@ -136,9 +161,13 @@ def _running_sums(
                 "month with sessions before it"
             )
         carried = rows.set_index("metric")["value"]
+        if FIRST_DAY not in carried:  # by older code
+            month = np.datetime64(int(carried[FIRST_MONTH]), "M").astype("datetime64[D]")
+            carried[FIRST_DAY] = month.astype(np.int64)
     steps = pd.concat([carried[list(SUMS)].to_frame().T, sums])
     total = steps.cumsum().assign(max_drawdown=steps["max_drawdown"].cummin())
-    return total[1:].assign(**{FIRST_MONTH: carried[FIRST_MONTH]})
+    started = {name: carried[name] for name in (FIRST_MONTH, FIRST_DAY)}
+    return total[1:].assign(**started)
 
 
 def _window_sums(
@@ -166,30 +195,34 @@ def _window_sums(
     return table.assign(sum_drawdown=drawdowns[:, 0], max_drawdown=drawdowns[:, 1])
 
 
-def _figures(sums: pd.DataFrame) -> pd.DataFrame:
+def _figures(sums: pd.DataFrame, annual_sessions: Array | float) -> pd.DataFrame:
     """The metrics of each window from its ``SUMS``; not finite where undefined.
 
-    Standard definitions: risk-free rate 0, 252 sessions a year, standard deviation with ddof 1,
-    Sortino with target 0 over all days (Sortino and Price, 1994), Calmar on the maximum drawdown of
-    the window; turnover is one-sided, per year. ``win_rate`` counts only days with a move.
+    Standard definitions: risk-free rate 0, standard deviation with ddof 1, Sortino with target 0
+    over all days (Sortino and Price, 1994), Calmar on the maximum drawdown of the window; turnover
+    is one-sided, per year. ``win_rate`` counts only days with a move.
+
+    :param annual_sessions: sessions of a year, of each window
     """
     days, moved = sums["days"], sums["gains"] + sums["losses"]
     mean, mean_square = sums["sum_return"] / days, sums["sum_squared_return"] / days
     variance = (mean_square - mean**2) * days / (days - 1)
     variance = variance.where(variance > ENGINE_ROUNDING * mean_square, 0.0 * variance)
-    volatility = np.sqrt(BARS_PER_YEAR * variance)
-    annualized = np.expm1(sums["sum_log_return"] * BARS_PER_YEAR / days)
-    squared_loss = BARS_PER_YEAR * sums["sum_squared_loss"]
-    turnover = sums["sum_volume"] / 2 / (sums["sum_value"] / days) / (days / BARS_PER_YEAR)
+    volatility = np.sqrt(annual_sessions * variance)
+    annualized = np.expm1(sums["sum_log_return"] * annual_sessions / days)
+    squared_loss = annual_sessions * sums["sum_squared_loss"]
+    volume = sums["sum_volume"].where(sums["sum_volume"] > ENGINE_ROUNDING * sums["sum_value"], 0.0)
+    turnover = volume / 2 / (sums["sum_value"] / days) / (days / annual_sessions)
+    max_drawdown = sums["max_drawdown"].where(sums["max_drawdown"] < -ENGINE_ROUNDING, 0.0)
     return pd.DataFrame(
         {
             "total_return": np.expm1(sums["sum_log_return"]),
             "annualized_return": annualized,
             "annualized_volatility": volatility,
-            "sharpe_ratio": BARS_PER_YEAR * mean / volatility,
-            "sortino_ratio": BARS_PER_YEAR * mean / np.sqrt(squared_loss / days),
-            "max_drawdown": sums["max_drawdown"],
-            "calmar_ratio": annualized / -sums["max_drawdown"],
+            "sharpe_ratio": annual_sessions * mean / volatility,
+            "sortino_ratio": annual_sessions * mean / np.sqrt(squared_loss / days),
+            "max_drawdown": max_drawdown,
+            "calmar_ratio": annualized / -max_drawdown,
             "win_rate": sums["gains"] / moved,
             "turnover": turnover,
             "total_cost": sums["total_cost"],

@@ -17,9 +17,8 @@ class SimulationParameters:
     :param slippage_bps: cost of a trade, in basis points of its dollar value
     :param fee_model: ``ibkr_pro_fixed`` (0.005 per share, at least 1 and at most 1 % of the
         trade), or None for no commission
-    :param execution_lag: sessions from the close of a signal to the close of its trade; 0 is
-        market-on-close. At most 15, the fewest sessions of a full month: a book restarts from the
-        month before, so an order may not be older than that.
+    :param execution_lag: closes of a ticker from its signal to its trade; 0 is market-on-close. At
+        most 15: an order is not older than a month of daily bars.
     :raises SettingsError: a value the simulator cannot use
     """
 

@@ -1,53 +1,56 @@
 """Insights and prices to performance: the lag, the holes, and the restart of a month.
 
-The one-session lag between a signal and its trade is applied here and nowhere else.
+The lag between a signal and its trade is applied here and nowhere else; its rule is that of
+``core.execution``, ticker by ticker.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from hawk_assets.core.errors import DataError, MissingMonthError, SimulationError
+from hawk_assets.core.execution import close_of_execution, closes_since
 from hawk_assets.core.schemas import SIMULATION_COLUMNS
-from hawk_assets.core.sessions import shift
-from hawk_assets.core.types import Array
+from hawk_assets.core.sessions import month_starts, shift
+from hawk_assets.core.types import Array, Flags
 from hawk_assets.simulation import engine
+from hawk_assets.simulation.drift import complete_targets, held_without_order, trading_cost
+from hawk_assets.simulation.orders import Queues, schedule_orders
 from hawk_assets.simulation.parameters import SimulationParameters
-from hawk_assets.simulation.positions import last_positions, to_maps
+from hawk_assets.simulation.positions import last_map, last_positions, to_maps, to_queues
 
 
-def to_sessions(
-    weights: pd.DataFrame, sessions: pd.DatetimeIndex, lag: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Move targets from the date of their decision to the session on which they trade.
+def pending_orders(insights: pd.DataFrame, market_data: pd.DataFrame, lag: int) -> pd.DataFrame:
+    """The latest target of each ticker that has not traded yet.
 
-    A target decided on a day without a session counts as decided on the next session. It trades
-    ``lag`` sessions later. If several trade on one session, the last decided is kept.
-
-    :param weights: targets, shape ``(n_decisions, n_tickers)``, indexed by decision date, ascending
-    :param sessions: every session from the first decision on, ascending
-    :param lag: sessions from decision to trade; 0 trades at the close of the decision
-    :return: the targets by the session on which they trade, and by decision date those that trade
-        after the last session
+    :param insights: date, ticker, weight of one book; a date is a complete target, and a ticker
+        that it does not name is closed
+    :param market_data: date, ticker, close from the first of these dates on
+    :param lag: closes of the ticker from decision to trade
+    :return: date (of the decision), ticker, weight, by ticker; a ticker whose latest target has
+        traded has no row
     """
-    at = sessions.searchsorted(weights.index, side="left") + lag
-    tradable = at < len(sessions)
-    events = weights[tradable].set_axis(sessions[at[tradable]], axis=0)
-    return events[~events.index.duplicated(keep="last")], weights[~tradable]
-
-
-def pending_target(insights: pd.DataFrame, sessions: pd.DatetimeIndex, lag: int) -> pd.DataFrame:
-    """The latest target that has not traded yet.
-
-    :param insights: date, ticker, weight
-    :param sessions: the sessions so far, ascending
-    :param lag: sessions from decision to trade
-    :return: date (of the decision), ticker, weight; no rows when nothing is pending
-    """
-    _, pending = to_sessions(_wide(insights, "weight", absent=0.0), sessions, lag)
-    latest = insights["date"].isin(pending.index[-1:])
-    return insights.loc[latest, ["date", "ticker", "weight"]].reset_index(drop=True)
+    decisions = _wide(insights, "weight", absent=0.0)
+    latest = decisions.index[-1:].to_numpy("datetime64[ns]")
+    priced = market_data[market_data["close"].notna()].sort_values("date")
+    closes = {t: rows.to_numpy("datetime64[ns]") for t, rows in priced.groupby("ticker")["date"]}
+    none = np.empty(0, "datetime64[ns]")
+    waits = [
+        ticker
+        for ticker in decisions.columns
+        for own in [closes.get(ticker, none)]
+        if (close_of_execution(latest, own, lag) >= len(own)).any()
+    ]
+    return pd.DataFrame(
+        {
+            "date": np.repeat(latest, len(waits)),
+            "ticker": np.array(waits, object),
+            "weight": decisions[waits].to_numpy()[-1:].ravel(),
+        }
+    )
 
 
 def simulate(
@@ -60,9 +63,15 @@ def simulate(
 ) -> pd.DataFrame:
     """The performance of a book over ``months``, restarted from the month before.
 
-    A date with insights is a complete target: a ticker that it does not name is closed. A date
-    without insights is no order: what is held is kept, and its weights drift. On a session without
-    a bar a ticker is valued, and traded, at its last close.
+    A session is a date with at least one close. A date with insights is a complete target: a ticker
+    that it does not name is closed. A date without insights is no order: what is held is kept, and
+    its weights drift.
+
+    Each ticker trades at its own closes. An insight dated t executes at the ``execution_lag``-th
+    close of the ticker after t (``core.execution``). On a session without a close of its own a
+    ticker is valued at its last one and its position stays as it is; its order waits for the next
+    close, however long that takes, unless a later insight replaces it. So a holding that stops
+    trading is sold at the first price that there is, and is kept as long as there is none.
 
     :param name: whose book it is, for messages
     :param insights: date, ticker, weight, of ``months`` and the last month with sessions before
@@ -73,49 +82,92 @@ def simulate(
     :param parameters: capital, costs and lag
     :return: performance_timeseries of every session of ``months``; equal to 1e-9 for a range in one
         call and for its months one after another
-    :raises SimulationError: bankrupt, or a ticker held or ordered before its first close
+    :raises SimulationError: bankrupt, or a position without any known price
     :raises MissingMonthError: ``previous`` does not end on the last session before ``months``
     :raises DataError: two rows for one date and ticker
     """
     closes = _wide(market_data, "close", absent=np.nan)
-    closes = closes[closes.index < shift(months[-1], 1)]
+    closes = closes[(closes.index < shift(months[-1], 1)) & closes.notna().any(axis=1).to_numpy()]
     sessions = pd.DatetimeIndex(closes.index)
     first = int(sessions.searchsorted(months[0]))
     if first == len(sessions):
-        return _table(
-            pd.DataFrame(index=sessions[:0], columns=SIMULATION_COLUMNS, dtype=float), closes[:0]
-        )
-    events, _ = to_sessions(
-        _wide(insights, "weight", absent=0.0), sessions, parameters.execution_lag
-    )
+        nothing = pd.DataFrame(index=sessions[:0], columns=SIMULATION_COLUMNS, dtype=float)
+        return _table(nothing, closes[:0], closes[:0], [])
     if previous is None:
-        start, held = sessions[first], {engine.CASH: parameters.initial_value}
-        events = events[events.index >= start]
+        state = _State({engine.CASH: parameters.initial_value}, {}, {})
+        start = first
     else:
-        start, held = _restart_date(name, previous, sessions[:first]), last_positions(previous)
-        events = events[events.index > start]
-
-    cash = held.pop(engine.CASH, 0.0)
-    tickers = sorted({*events.columns[(events != 0).any()], *held})
-    events = events.reindex(columns=tickers, fill_value=0.0)
-    prices = closes.reindex(columns=tickers).ffill().loc[start:]
+        _require_end(name, previous, sessions[:first])
+        state = _State.at_end_of(previous)
+        start = first - 1
+    cash = state.positions.get(engine.CASH, 0.0)
+    held = {ticker: value for ticker, value in state.positions.items() if ticker != engine.CASH}
+    orders = schedule_orders(
+        _wide(insights, "weight", absent=0.0),
+        closes,
+        parameters.execution_lag,
+        state.waiting_orders,
+        list(held),
+        first,
+    )
+    traded = (orders.targets != 0).any(axis=0)
+    used = [i for i, ticker in enumerate(orders.tickers) if traded[i] or ticker in held]
+    tickers = [orders.tickers[i] for i in used]
+    prices = closes.reindex(columns=tickers).ffill()[start:]
+    if lost := [t for t in held if np.isnan(prices[t].iloc[0]) and t in state.last_closes]:
+        prices.loc[sessions[start], lost] = [state.last_closes[ticker] for ticker in lost]
+        prices = prices.ffill()
     dollars = np.array([held.get(ticker, 0.0) for ticker in tickers])
-    cost = _purchase_cost(dollars, prices.iloc[0].to_numpy(), parameters)
+    _require_prices(name, dollars, prices[:1])
+
+    executes, targets = orders.executes[start:, used], orders.targets[start:, used]
+    rows = np.flatnonzero(executes.any(axis=1))
+    executes, targets = executes[rows], targets[rows]
+    # A ticker has no weight before its first close, so its price there does not matter.
+    known = prices.bfill()
+    drifting = held_without_order(executes, targets, dollars != 0).any()
+    if drifting:
+        at = known.to_numpy()[np.append(0, rows)]
+        targets = complete_targets(executes, targets, at, dollars, cash, parameters)
+    cost = trading_cost(*_bought(dollars, prices.iloc[0].to_numpy()), parameters)
     capital = cash + dollars.sum() + cost
-    seed = pd.DataFrame([dollars / capital], index=[start], columns=tickers)
-    targets = seed if events.empty else pd.concat([seed, events])
-    targets = targets[~targets.index.duplicated(keep="last")]
-    _require_prices(name, targets, prices)
+    seed = pd.DataFrame([dollars / capital], index=sessions[[start]], columns=tickers)
+    events = pd.DataFrame(targets, index=sessions[start:][rows], columns=tickers)
+    portfolios = seed if events.empty else pd.concat([seed, events])
     results, positions = engine.run(
         name,
-        # A ticker has no weight before its first bar, so its price there does not matter.
-        prices.bfill(),
-        targets,
+        known,
+        portfolios[~portfolios.index.duplicated(keep="last")],
         replace(parameters, initial_value=capital),
     )
+    own = closes.reindex(columns=tickers).notna().to_numpy()
+    if drifting:
+        positions[tickers] = _unrounded(positions[tickers].to_numpy(), own[start:], dollars)
     if previous is not None:
         results, positions = _continued(results[1:], previous.iloc[-1]), positions[1:]
-    return _table(results, positions)
+        prices = prices[1:]
+    month = month_starts(sessions).to_numpy()
+    untraded = closes_since(sessions.to_numpy(), own, month)[first:] == 0
+    stale = prices.where(untraded & (positions[tickers].to_numpy() != 0), 0.0)
+    return _table(results, positions, stale, orders.waiting(positions[tickers]))
+
+
+class _State(NamedTuple):
+    """Where a book stands at the close of a session."""
+
+    positions: dict[str, float]
+    """Dollars by ticker, and cash."""
+    last_closes: dict[str, float]
+    waiting_orders: Queues
+
+    @classmethod
+    def at_end_of(cls, timeseries: pd.DataFrame) -> "_State":
+        """A table by older code has no ``last_closes`` and no ``waiting_orders``."""
+        return cls(
+            last_positions(timeseries),
+            last_map(timeseries, "last_closes"),
+            last_map(timeseries, "waiting_orders"),
+        )
 
 
 def _wide(frame: pd.DataFrame, column: str, absent: float) -> pd.DataFrame:
@@ -133,8 +185,8 @@ def _wide(frame: pd.DataFrame, column: str, absent: float) -> pd.DataFrame:
     return pd.DataFrame(values, index=pd.DatetimeIndex(dates), columns=tickers)
 
 
-def _restart_date(name: str, previous: pd.DataFrame, earlier: pd.DatetimeIndex) -> pd.Timestamp:
-    """The date of the last row of ``previous``, which must be the last of the earlier sessions."""
+def _require_end(name: str, previous: pd.DataFrame, earlier: pd.DatetimeIndex) -> None:
+    """The last row of ``previous`` must be the last of the earlier sessions."""
     date = pd.Timestamp(previous["date"].iloc[-1])
     if len(earlier) == 0 or date != earlier[-1]:
         found = f"{earlier[-1]:%Y-%m-%d}" if len(earlier) else "not in market_data"
@@ -143,32 +195,42 @@ def _restart_date(name: str, previous: pd.DataFrame, earlier: pd.DatetimeIndex) 
             f"months to compute is {found}; materialise performance_timeseries/{name} from "
             f"{date:%Y-%m} on"
         )
-    return date
 
 
-def _purchase_cost(dollars: Array, prices: Array, parameters: SimulationParameters) -> float:
-    """What the engine charges for buying these positions from cash.
+def _bought(dollars: Array, prices: Array) -> tuple[Array, Array]:
+    """The size and the price of the purchase of these positions from cash.
 
-    Started with so much more capital, it has exactly these positions and this cash afterwards.
+    Started with so much more capital as the engine charges for it, the engine has exactly these
+    positions and this cash afterwards.
     """
     bought = dollars != 0
-    size, prices = np.abs(dollars[bought]), prices[bought]
-    cost = size.sum() * parameters.slippage_bps / 1e4
-    if parameters.fee_model is not None:
-        cost += np.minimum(np.maximum(0.005 * size / prices, 1.0), 0.01 * size).sum()
-    return float(cost)
+    return np.abs(dollars[bought]), prices[bought]
 
 
-def _require_prices(name: str, targets: pd.DataFrame, prices: pd.DataFrame) -> None:
-    unpriced = (targets != 0) & prices.loc[targets.index].isna()
-    if unpriced.to_numpy().any():
-        row, column = np.argwhere(unpriced.to_numpy())[0]
-        ticker, date = targets.columns[column], targets.index[row]
+def _require_prices(name: str, dollars: Array, prices: pd.DataFrame) -> None:
+    """:param prices: one row"""
+    unpriced = (dollars != 0) & np.isnan(prices.to_numpy(np.float64)[0])
+    if unpriced.any():
+        ticker, date = prices.columns[unpriced.argmax()], prices.index[0]
         raise SimulationError(
-            f"{name}: {ticker} is held or ordered on {date:%Y-%m-%d} but has no close on or before "
+            f"{name}: {ticker} is held on {date:%Y-%m-%d} but has no close on or before "
             f"that date, back to the start of the month before; load market_data of {ticker} for "
-            "those months, or give it no weight until it has a close"
+            f"those months, or materialise performance_timeseries/{name} from {date:%Y-%m} on"
         )
+
+
+def _unrounded(positions: Array, own: Flags, start: Array) -> Array:
+    """Positions that stay the same in every bit while a ticker has no close.
+
+    The engine trades to a weight, so it returns them with a rounding error.
+
+    :param positions: dollars, shape ``(n_sessions, n_tickers)``
+    :param own: whether a ticker has a close on a session, the same shape
+    :param start: the positions of the first session, before what it trades
+    """
+    steady = np.where(own, positions, np.nan)
+    steady[0] = np.where(own[0], positions[0], start)
+    return pd.DataFrame(steady).ffill().to_numpy()
 
 
 def _continued(results: pd.DataFrame, last: "pd.Series[float]") -> pd.DataFrame:
@@ -183,5 +245,18 @@ def _continued(results: pd.DataFrame, last: "pd.Series[float]") -> pd.DataFrame:
     )
 
 
-def _table(results: pd.DataFrame, positions: pd.DataFrame) -> pd.DataFrame:
-    return results.rename_axis("date").reset_index().assign(positions=to_maps(positions))
+def _table(
+    results: pd.DataFrame,
+    positions: pd.DataFrame,
+    last_closes: pd.DataFrame,
+    waiting: Sequence[dict[str, list[float]]],
+) -> pd.DataFrame:
+    return (
+        results.rename_axis("date")
+        .reset_index()
+        .assign(
+            positions=to_maps(positions),
+            last_closes=to_maps(last_closes),
+            waiting_orders=to_queues(waiting),
+        )
+    )

@@ -1,38 +1,54 @@
-"""The column ``positions`` of performance_timeseries: what is held at each close, as maps."""
+"""The maps of performance_timeseries: what is held at each close, and what a restart needs."""
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow
 
-from hawk_assets.core.schemas import POSITIONS
+from hawk_assets.core.schemas import POSITIONS, WAITING_ORDERS
 
 
-def to_maps(positions: pd.DataFrame) -> "pd.Series[Any]":
+def to_maps(wide: pd.DataFrame) -> "pd.Series[Any]":
     """Pack a wide table into one column.
 
-    :param positions: dollars, shape ``(n_sessions, n_tickers + 1)``, with a column ``cash``
-    :return: per row the non-zero entries by name, exact; Arrow type ``POSITIONS``
+    :param wide: dollars, or prices, shape ``(n_sessions, n_columns)``
+    :return: per row the entries that are not 0 by name, exact; Arrow type ``POSITIONS``
     """
-    values = positions.to_numpy(np.float64)
+    values = wide.to_numpy(np.float64)
     rows, columns = np.nonzero(values)
     counts = np.bincount(rows, minlength=len(values))
     maps = pyarrow.MapArray.from_arrays(
         pyarrow.array(np.concatenate([[0], np.cumsum(counts)]), pyarrow.int32()),
-        pyarrow.array(list(positions.columns), pyarrow.string()).take(pyarrow.array(columns)),
+        pyarrow.array(list(wide.columns), pyarrow.string()).take(pyarrow.array(columns)),
         pyarrow.array(values[rows, columns], pyarrow.float64()),
         POSITIONS,
     )
     return pd.Series(pd.arrays.ArrowExtensionArray(maps))
 
 
-def last_positions(timeseries: pd.DataFrame) -> dict[str, float]:
-    """What is held at the last close of a performance_timeseries.
+def to_queues(queues: Sequence[dict[str, list[float]]]) -> "pd.Series[Any]":
+    """Orders that wait, by ticker, as one column of Arrow type ``WAITING_ORDERS``."""
+    rows: list[Any] = (
+        [list(queue.items()) for queue in queues] if any(queues) else [()] * len(queues)
+    )
+    maps = pyarrow.array(rows, WAITING_ORDERS)
+    return pd.Series(pd.arrays.ArrowExtensionArray(maps))
 
-    :param timeseries: at least one row; ``positions`` as Arrow maps, or as the lists of pairs to
-        which pandas converts them
-    :return: dollars by ticker and ``cash``
+
+def last_positions(timeseries: pd.DataFrame) -> dict[str, float]:
+    """What is held at the last close of a performance_timeseries: dollars by ticker and ``cash``.
+
+    :param timeseries: at least one row
     """
-    pairs = cast(list[tuple[str, float]], timeseries["positions"].iloc[-1])
-    return dict(pairs)
+    return last_map(timeseries, "positions")
+
+
+def last_map(timeseries: pd.DataFrame, column: str) -> dict[str, Any]:
+    """A map of the last row; empty where the table has no such column.
+
+    :param timeseries: at least one row; Arrow maps, or the lists of pairs to which pandas converts
+        them
+    """
+    return dict(timeseries[column].iloc[-1]) if column in timeseries else {}

@@ -8,7 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from hawk_assets.core.sessions import month_starts, shift
+from hawk_assets.core.sessions import market_sessions, month_starts, shift
 
 
 class Poll(NamedTuple):
@@ -18,7 +18,7 @@ class Poll(NamedTuple):
     """By month, a digest of the values that the two fetches return: 16 hexadecimal digits; months
     ascending, those without rows absent."""
     latest_session: pd.Timestamp | None
-    """The last date with a bar; None where there is none."""
+    """The last date with a close; None where there is none."""
 
 
 class MarketDataSource(Protocol):
@@ -65,7 +65,8 @@ class MarketDataSource(Protocol):
             content = [hashes[dated == month].tobytes() for dated, hashes in rows]
             if any(content):
                 found[month] = blake2b(b"|".join(content), digest_size=8).hexdigest()
-        return Poll(found, None if bars.empty else bars["date"].max())
+        sessions = market_sessions(bars)
+        return Poll(found, None if sessions.empty else sessions[-1])
 
     def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
         """The same versions as from ``poll``, for a caller that fetches next and can wait."""

@@ -124,7 +124,7 @@ class BigQueryTables(MarketDataSource):
         days = self._warehouse.ask(query, asked, *span, seconds).to_pandas()
         days["day"] = days["day"].astype("datetime64[ns]")
         bars = days["of"] == MARKET_DATA_SCHEMA.name
-        latest = days.loc[bars, "day"].max()
+        latest = days.loc[bars & (days["closes"] > 0), "day"].max()
         if self._released and self._released.day == "report_date":
             days.loc[~bars, "day"] = release_dates(pd.DatetimeIndex(days.loc[~bars, "day"]))
         month = month_starts(days["day"])

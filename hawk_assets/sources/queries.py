@@ -75,16 +75,18 @@ class Columns:
 
     @property
     def content(self) -> str:
-        """The query for one line per day: the number of rows and a fingerprint of their content.
+        """The query for one line per day: the number of rows and a fingerprint of their content,
+        and how many of the rows have a close.
 
         A row is hashed as JSON with every column by name, so that NULL and each digit count.
         Exclusive or ignores the order of the rows. It does not see a row that appears twice instead
         of never; the count does.
         """
+        closes = "COUNT(`close`)" if "close" in self.names else "0"
         return (
             f"SELECT '{self.schema.name}' AS `of`, `{self.day}` AS `day`, COUNT(*) AS `count`, "
             f"BIT_XOR(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({_quoted(self.names)})))) "
-            f"AS `fingerprint` FROM {self._span} GROUP BY `{self.day}`"
+            f"AS `fingerprint`, {closes} AS `closes` FROM {self._span} GROUP BY `{self.day}`"
         )
 
     @property

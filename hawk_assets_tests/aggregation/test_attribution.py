@@ -34,7 +34,7 @@ def prices(sessions, seed=1, holes=0.05):
     return pd.DataFrame(rows, columns=["date", "ticker", "close"])
 
 
-def steady_case(seed=0):
+def steady_case(seed=0, holes=0.05):
     """Four months in which every model has an insight on every ticker and session."""
     rng = np.random.default_rng(seed)
     sessions = pd.bdate_range("2023-11-01", "2024-03-29")
@@ -43,7 +43,7 @@ def steady_case(seed=0):
         for m in "abc"
     }
     weights = share_table(months("2023-12-01", 4), a=0.5, b=0.2, c=0.3)
-    return weights, insights, prices(sessions), months("2024-01-01", 3)
+    return weights, insights, prices(sessions, holes=holes), months("2024-01-01", 3)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,10 +65,10 @@ def test_the_contributions_add_up_to_the_book_within_1e_15(seed):
 
 @pytest.mark.parametrize("lag", [0, 1, 3])
 def test_each_row_equals_a_loop_over_sessions(lag):
-    weights, insights, market_data, wanted = steady_case()
+    weights, insights, market_data, wanted = steady_case(holes=0.0)
     found = attribute(weights, insights, market_data, wanted, lag, PARAMETERS)
     validate(ATTRIBUTION_SCHEMA, found, "attribution")
-    close = market_data.pivot(index="date", columns="ticker", values="close").ffill()
+    close = market_data.pivot(index="date", columns="ticker", values="close")
     said = {
         m: f.pivot(index="date", columns="ticker", values="weight") for m, f in insights.items()
     }
@@ -87,6 +87,72 @@ def test_each_row_equals_a_loop_over_sessions(lag):
         assert row.gross_weight == pytest.approx(np.mean([abs(held(i)) for i in month]), abs=1e-15)
         assert row.gross_return == pytest.approx(earned, abs=1e-14)
     assert len(found) == 3 * (3 * len(TICKERS) + len(TICKERS))
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_holes_each_row_equals_a_loop_over_the_closes_of_its_ticker(seed, lag):
+    """A model's part of each position in dollars, of a book that starts at 1 in December."""
+    weights, insights, market_data, wanted = steady_case(seed, holes=0.25)
+    found = attribute(weights, insights, market_data, wanted, lag, PARAMETERS)
+    close = market_data.pivot(index="date", columns="ticker", values="close")
+    close = close[close.index >= "2023-12-01"]
+    share = weights.set_index(["month", "model"])["weight"]
+    said = {
+        m: {d: dict(zip(rows["ticker"], rows["weight"], strict=True))
+            for d, rows in frame.groupby("date")}
+        for m, frame in insights.items()
+    }  # fmt: skip
+    keys = [(model, ticker) for model in said for ticker in TICKERS]
+    dollars, value = dict.fromkeys(keys, 0.0), 1.0
+    earned = {(month, *key): 0.0 for month in wanted for key in keys}
+    for date, closes in close.iterrows():
+        before, month = value, date.replace(day=1)
+        fills = {}
+        for ticker in TICKERS:
+            own = close.index[close[ticker].notna() & (close.index <= date)]
+            if np.isnan(closes[ticker]) or len(own) <= max(lag, 1):
+                continue
+            gain = closes[ticker] / close.at[own[-2], ticker] - 1
+            if lag == 0:
+                due = close.index[(close.index > own[-2]) & (close.index <= date)]
+            else:
+                due = close.index[(close.index >= own[-1 - lag]) & (close.index < own[-lag])]
+            for model in said:
+                profit = dollars[model, ticker] * gain
+                dollars[model, ticker] += profit
+                value += profit
+                if month in wanted:
+                    earned[month, model, ticker] += profit / before
+                weight = share[due[-1].replace(day=1), model] * said[model][due[-1]][ticker]
+                fills[model, ticker] = weight
+        dollars |= {key: weight * value for key, weight in fills.items()}
+    rows = found[found["model"] != NETTING].set_index(["month", "model", "ticker"])
+    assert len(rows) == len(earned)
+    for key, profit in earned.items():
+        assert rows.at[key, "gross_return"] == pytest.approx(profit, abs=1e-13)
+
+
+def test_a_ticker_that_trades_on_every_day_moves_no_trade_of_the_others():
+    """Friday's decision for T0 is filled on Monday, at Monday's close, whatever COIN does."""
+    days = pd.date_range("2023-12-01", "2024-01-31")
+    market_data = pd.concat(
+        [
+            pd.DataFrame({"date": days, "ticker": "COIN", "close": 1.0}),
+            pd.DataFrame({"date": days[days.weekday < 5], "ticker": "T0"}).assign(
+                close=lambda t: 100.0 + (t["date"] >= "2024-01-09") * 10.0
+            ),
+        ]
+    )
+    weights = share_table(months("2023-12-01", 2), a=1.0)
+    for decided, gain in [("2024-01-05", 0.1), ("2024-01-06", 0.1), ("2024-01-08", 0.0)]:
+        sold = insight_table([(d, "T0", 0.0) for d in days])
+        first = pd.Timestamp(decided)
+        sold.loc[sold["date"] >= first, "weight"] = 0.5
+        found = attribute(
+            weights, {"a": sold}, market_data, months("2024-01-01"), 1, PARAMETERS
+        ).set_index("ticker")
+        assert found.at["T0", "gross_return"] == pytest.approx(0.5 * gain)
 
 
 def test_every_column_adds_up_to_the_books_own():

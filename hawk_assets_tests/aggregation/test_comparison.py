@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +28,10 @@ def run(
     lag=1,
     wanted=MONTHS,
     solve=clarabel_solver.solve,
+    year=None,
 ):
     families = {name: name for name in models}
-    return compare(models, wanted, pd.Timestamp(first), parameters, families, lag, solve)
+    return compare(models, wanted, pd.Timestamp(first), parameters, families, lag, solve, year)
 
 
 def row_of(comparison, objective):
@@ -44,6 +46,24 @@ def models():
 @pytest.fixture(scope="module")
 def found(models):
     return run(models)
+
+
+def test_annual_figures_count_the_sessions_of_a_year(models):
+    """The same returns on every day of the week: a year has 365 of them."""
+    days = pd.date_range("2020-01-01", "2023-12-31")
+    dense = performance(returns(len(days), 4, drift=3e-4))
+    dense = {name: frame.assign(date=days) for name, frame in dense.items()}
+    counted, stated = run(dense), run(dense, year=252.0)
+    for row in counted.rows:
+        other = row_of(stated, row.objective)
+        assert row.annualized_return == pytest.approx(other.annualized_return * 365 / 252)
+        ratio = math.sqrt(365 / 252)
+        assert row.annualized_volatility == pytest.approx(other.annualized_volatility * ratio)
+        assert row.sharpe.value == pytest.approx(other.sharpe.value * ratio)
+        assert row.sharpe.standard_error == pytest.approx(other.sharpe.standard_error * ratio)
+        assert row.difference.value == pytest.approx(other.difference.value * ratio)
+    weekdays = row_of(run(models), "hrp")
+    assert weekdays == row_of(run(models, year=252.0), "hrp")
 
 
 def test_every_objective_is_listed_with_the_best_first(found):

@@ -84,6 +84,66 @@ def test_a_bar_with_a_hole_is_held_like_a_missing_row() -> None:
     )
 
 
+def on_days(states: pd.DataFrame, first: str) -> pd.DataFrame:
+    """The same rows on consecutive calendar days from ``first`` on."""
+    days = pd.date_range(first, periods=states["date"].nunique())
+    return states.assign(date=days[states["date"].factorize(sort=True)[0]])
+
+
+def test_a_weekend_of_another_ticker_does_not_count_towards_the_hold() -> None:
+    """A trades until Friday 3 January; B on every day. The sixth weekday after it is a Monday."""
+    states = on_days(states_of({"A": [0.5, 0.8] + [None] * 12, "B": [0.2] * 14}), "2020-01-02")
+    insights = build_insights(Stored(), states, MONTHS)
+    a = insights[insights["ticker"] == "A"]
+    assert a["signal"].to_list() == [0.5] + [0.8] * 10
+    assert a["date"].iloc[-1] == pd.Timestamp("2020-01-12")
+    none = build_insights(Stored(), states, MONTHS, SizingParameters(hold_sessions=0))
+    a = none[none["ticker"] == "A"]
+    assert a["date"].dt.day.to_list() == [2, 3, 4, 5], "even without a hold it lasts the weekend"
+    assert a["signal"].to_list() == [0.5, 0.8, 0.8, 0.8]
+
+
+def test_weekly_bars_are_counted_whatever_day_they_are_dated() -> None:
+    states = states_of({"A": [0.5] + [None] * 7, "B": [0.2] * 8})
+    for first in ("2020-01-03", "2020-01-04", "2020-01-05"):
+        days = pd.date_range(first, periods=8, freq="7D")
+        dated = states.assign(date=days[states["date"].factorize(sort=True)[0]])
+        insights = build_insights(
+            Stored(), dated, pd.date_range("2020-01-01", periods=3, freq="MS")
+        )
+        assert column(insights, "A") == [0.5] * 6, "five weeks, then gone"
+
+
+@dataclass(frozen=True)
+class Counting(Stored):
+    """Its signal counts the sessions, with or without a bar of the ticker."""
+
+    def signal(self, states: States) -> pd.DataFrame:
+        close = states["close"]
+        count = np.arange(1.0, 1.0 + len(close)) / 100.0
+        return pd.DataFrame(dict.fromkeys(close, count), index=close.index)
+
+
+def test_a_signal_does_not_change_on_a_session_without_a_close_of_its_ticker() -> None:
+    """Also where the model goes on without it, as one that counts sessions does."""
+    states = states_of({"A": [0.5, 0.8, None, None, 0.1], "B": [0.2] * 5})
+    insights = build_insights(Counting(), states, MONTHS)
+    assert column(insights, "A") == [0.01, 0.02, 0.02, 0.02, 0.05]
+    assert column(insights, "B") == [0.01, 0.02, 0.03, 0.04, 0.05]
+
+
+def test_dates_without_a_price_are_no_sessions() -> None:
+    """They age nothing, have no rows, and the signal does not see them."""
+    traded = states_of({"A": [0.5, 0.8, None, None, None, None, None, None], "B": [0.2] * 8})
+    blank = pd.MultiIndex.from_product(
+        [pd.to_datetime(["2020-01-04", "2020-01-11", "2020-01-20"]), ["A", "B"]],
+        names=["date", "ticker"],
+    )
+    both = pd.concat([traded, blank.to_frame(index=False)], ignore_index=True)
+    expected = build_insights(Stored(), traded, MONTHS)
+    pd.testing.assert_frame_equal(build_insights(Stored(), both, MONTHS), expected)
+
+
 def test_a_traded_ticker_without_opinion_is_held_five_sessions_and_then_flat() -> None:
     states = states_of({"A": [0.5] + [np.nan] * 7})
     assert column(build_insights(Stored(), states, MONTHS), "A") == [0.5] * 6 + [0.0] * 2

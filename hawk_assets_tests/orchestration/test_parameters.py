@@ -55,6 +55,10 @@ def changed(before: Pipeline, after: Pipeline) -> set[str]:
             {"performance_timeseries", "combined_performance"},
         ),
         (
+            {"simulation": SimulationSettings(sessions_per_year=365.0)},
+            {"performance_metrics", "combined_metrics"},
+        ),
+        (
             {"simulation": SimulationSettings(execution_lag=2)},
             {"performance_timeseries", "combined_performance", "attribution"},
         ),

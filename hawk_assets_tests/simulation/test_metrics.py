@@ -48,7 +48,7 @@ def of(metrics, as_of, window):
     return dict(zip(rows["metric"], rows["value"], strict=True))
 
 
-def by_hand(rows):
+def by_hand(rows, year=252):
     """The definitions, one window at a time, in plain arithmetic."""
     r, n = rows["daily_return"].tolist(), len(rows)
     opening = rows["portfolio_value"].iloc[0] / (1 + r[0])
@@ -61,16 +61,16 @@ def by_hand(rows):
     for value in rows["portfolio_value"]:
         peak = max(peak, value)
         drawdowns.append(value / peak - 1)
-    annual = (1 + total) ** (252 / n) - 1
-    volatility = deviation * math.sqrt(252)
-    turnover = rows["volume_traded"].sum() / 2 / rows["portfolio_value"].mean() * 252 / n
+    annual = (1 + total) ** (year / n) - 1
+    volatility = deviation * math.sqrt(year)
+    turnover = rows["volume_traded"].sum() / 2 / rows["portfolio_value"].mean() * year / n
     costs = rows["daily_slippage_cost"].sum() + rows["daily_commission_cost"].sum()
     return {
         "total_return": total,
         "annualized_return": annual,
         "annualized_volatility": volatility,
-        "sharpe_ratio": mean / deviation * math.sqrt(252),
-        "sortino_ratio": mean * 252 / (math.sqrt(252) * downside),
+        "sharpe_ratio": mean / deviation * math.sqrt(year),
+        "sortino_ratio": mean * year / (math.sqrt(year) * downside),
         "max_drawdown": min(drawdowns),
         "calmar_ratio": annual / abs(min(drawdowns)),
         "win_rate": sum(x > 0 for x in r) / sum(x != 0 for x in r),
@@ -78,7 +78,7 @@ def by_hand(rows):
         "total_cost": costs,
         "engine_sharpe_ratio": annual / volatility,
         "engine_sortino_ratio": annual
-        / math.sqrt(252 * math.fsum(x * x for x in losses) / len(losses)),
+        / math.sqrt(year * math.fsum(x * x for x in losses) / len(losses)),
         "engine_win_rate": sum(x > 0 for x in r) / n,
         "engine_avg_daily_return": mean,
         "engine_avg_drawdown": sum(drawdowns) / n,
@@ -158,6 +158,80 @@ def test_metrics_by_month_and_in_ranges_equal_those_of_one_run(record, cuts):
     pd.testing.assert_frame_equal(pd.concat(tables, ignore_index=True), whole, rtol=1e-12)
 
 
+CALENDARS = {"D": 365, "B": 252, "W-FRI": 52}
+
+
+@pytest.mark.parametrize("frequency", CALENDARS)
+def test_annual_figures_count_the_sessions_of_a_year(frequency):
+    """A year is a year: 20 % of it, whatever the number of sessions in which it is earned."""
+    days = pd.date_range("2022-01-01", "2023-12-31", freq=frequency)
+    noise = np.tile([0.004, -0.004], len(days))[: len(days)]
+    record = timeseries_of(1.44 ** (1 / len(days)) - 1 + noise, dates=days)
+    months, annual = months_of(record), CALENDARS[frequency]
+    metrics = build_metrics("book", record, months, None)
+    for window, rows in [
+        (SINCE_START, record),
+        ("12m", record[record["date"] >= "2023-01-01"]),
+        ("1m", record[record["date"] >= "2023-12-01"]),
+    ]:
+        figures = of(metrics, days[-1], window)
+        assert figures == pytest.approx(by_hand(rows, annual), rel=1e-9)
+        if window != "1m":
+            assert figures["annualized_return"] == pytest.approx(0.2, abs=0.01)
+    deviation = record["daily_return"].std() * math.sqrt(annual)
+    assert of(metrics, days[-1], SINCE_START)["annualized_volatility"] == pytest.approx(deviation)
+
+
+def test_sessions_of_a_year_can_be_set(record):
+    months = months_of(record)
+    counted = build_metrics("book", record, months, None)
+    stated = build_metrics("book", record, months, None, 252)
+    pd.testing.assert_frame_equal(stated, counted, check_exact=True)
+    other = build_metrics("book", record, months, None, 365.0)
+    rows = record[record["date"] >= shift(months[-1], -35)]
+    assert of(other, record["date"].iloc[-1], "36m") == pytest.approx(by_hand(rows, 365), rel=1e-9)
+
+
+def test_a_calendar_that_changes_is_counted_in_each_window():
+    """Weekdays, and every day from 2021 on: 12 months know the new calendar only."""
+    days = pd.bdate_range("2018-01-01", "2020-12-31").union(
+        pd.date_range("2021-01-01", "2021-12-31")
+    )
+    returns = np.random.default_rng(3).normal(0.0004, 0.01, len(days))
+    record = timeseries_of(returns, dates=days)
+    months = months_of(record)
+    metrics = build_metrics("book", record, months, None)
+    old, new = pd.Timestamp("2020-12-31"), days[-1]
+    for window, as_of, first, annual in [
+        ("12m", old, "2020-01-01", 252),
+        ("12m", new, "2021-01-01", 365),
+        ("1m", new, "2021-12-01", 365),
+        (SINCE_START, new, "2018-01-01", (len(days) - 1) * 365.25 / (new - days[0]).days),
+    ]:
+        rows = record[(record["date"] >= first) & (record["date"] <= as_of)]
+        assert of(metrics, as_of, window) == pytest.approx(by_hand(rows, annual), rel=1e-9)
+    tables, previous = [], None
+    for i, month in enumerate(months):
+        seen = in_months(record, months[max(0, i - 35) : i + 1]).reset_index(drop=True)
+        previous = build_metrics("book", seen, pd.DatetimeIndex([month]), previous)
+        tables.append(previous)
+    pd.testing.assert_frame_equal(pd.concat(tables, ignore_index=True), metrics, rtol=1e-12)
+
+
+def test_sums_of_older_code_do_not_have_the_first_day_and_count_from_its_month(record):
+    months = months_of(record)
+    early = build_metrics("book", record, months[:40], None)
+    previous = early[early["as_of"] == early["as_of"].iloc[-1]]
+    older = previous[previous["metric"] != "first_day"]
+    assert len(older) == len(previous) - 1
+    for last in (previous, older):
+        later = build_metrics("book", record, months[40:], last)
+        whole = build_metrics("book", record, months, None)
+        whole = whole[whole["as_of"] >= months[40]].reset_index(drop=True)
+        compared = [t[t["metric"] != "first_day"].reset_index(drop=True) for t in (later, whole)]
+        pd.testing.assert_frame_equal(*compared, rtol=1e-12)
+
+
 def test_a_window_longer_than_the_record_is_absent(record):
     months = months_of(record)
     metrics = build_metrics("book", record, months, None)
@@ -204,6 +278,21 @@ def test_rounding_noise_of_the_engine_is_neither_a_win_nor_volatility():
     assert figures["annualized_volatility"] == 0.0
     assert figures["engine_win_rate"] == 0.0
     assert not {"win_rate", "sharpe_ratio", "sortino_ratio", "engine_sharpe_ratio"} & set(figures)
+
+
+def test_rounding_noise_is_no_turnover_and_no_drawdown():
+    """A position that is kept is traded by the engine for a millionth of a millionth."""
+    record = timeseries_of([0.0] * 40)
+    record["drawdown"] = 0.0
+    record["volume_traded"] = 0.0
+    noisy = record.assign(volume_traded=1e-10)
+    noisy["portfolio_value"] *= 1 + np.tile([0.0, 1e-16, -2e-16, 4e-16], 10)
+    months = months_of(record)
+    plain, found = (build_metrics("book", rows, months, None) for rows in (record, noisy))
+    for metrics in (plain, found):
+        figures = of(metrics, record["date"].iloc[-1], "1m")
+        assert figures["turnover"] == 0.0 == figures["max_drawdown"]
+        assert not {"calmar_ratio", "engine_holding_period_years"} & set(figures)
 
 
 def test_a_constant_return_has_no_sharpe_ratio_and_no_sortino_ratio():

@@ -16,7 +16,7 @@ from hawk_assets.core.schemas import (
 )
 from hawk_assets.core.sessions import in_months, sessions_of
 from hawk_assets.simulation.parameters import SimulationParameters
-from hawk_assets.simulation.performance import pending_target, simulate, to_sessions
+from hawk_assets.simulation.performance import pending_orders, simulate
 from hawk_assets_tests.simulation import oracle
 from hawk_assets_tests.simulation.samples import long, months_of, random_insights, random_market
 
@@ -199,52 +199,40 @@ def test_a_date_with_orders_closes_what_it_does_not_name_and_one_without_keeps_i
     assert held[2] == held[4] == {"BBB": 3.75e5, "cash": 1.125e6}
 
 
-def test_targets_move_to_the_next_session_and_the_last_decided_of_several_is_kept():
-    sessions = pd.DatetimeIndex(["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-10"])
-    decided = pd.DatetimeIndex(
-        ["2024-01-01", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08",
-         "2024-01-09", "2024-01-10", "2024-01-13"]
-    )  # fmt: skip
-    weights = pd.DataFrame({"AAA": np.arange(9.0)}, index=decided)
-
-    events, pending = to_sessions(weights, sessions, lag=1)
-    assert events["AAA"].to_dict() == {sessions[1]: 1.0, sessions[2]: 2.0, sessions[3]: 5.0}
-    assert pending["AAA"].to_dict() == {decided[6]: 6.0, decided[7]: 7.0, decided[8]: 8.0}
-
-    events, pending = to_sessions(weights, sessions, lag=0)
-    assert events["AAA"].tolist() == [1.0, 2.0, 5.0, 7.0]
-    assert events.index.tolist() == sessions.tolist()
-    assert pending["AAA"].tolist() == [8.0]
-
-    events, pending = to_sessions(weights, sessions[:0], lag=0)
-    assert (len(events), len(pending)) == (0, 9)
-
-
-def test_a_weekend_target_trades_a_full_lag_after_the_next_session():
+def test_a_weekend_target_trades_at_the_next_close_and_replaces_that_of_friday():
     friday, saturday = pd.Timestamp("2024-01-05"), pd.Timestamp("2024-01-06")
     _, market_data, _ = wide_book({"AAA": [10.0] * 12}, {"AAA": [None] * 12})
-    for decided, traded in [(friday, "2024-01-08"), (saturday, "2024-01-09")]:
-        insights = pd.DataFrame({"date": [decided], "ticker": ["AAA"], "weight": [0.5]})
+    monday = pd.Timestamp("2024-01-08")
+    for decided, bought in [([friday], 4e5), ([saturday], 5e5), ([friday, saturday], 5e5)]:
+        weight = {friday: 0.4, saturday: 0.5}
+        insights = pd.DataFrame(
+            {"date": decided, "ticker": "AAA", "weight": [weight[d] for d in decided]}
+        )
         table = simulate("book", insights, market_data, months_of(market_data), None, FREE)
-        assert table.loc[table["volume_traded"] > 0, "date"].tolist() == [pd.Timestamp(traded)]
+        traded = table[table["volume_traded"] > 0]
+        assert traded["date"].tolist() == [monday]
+        assert traded["volume_traded"].tolist() == pytest.approx([bought])
 
 
-def test_the_pending_target_is_the_latest_that_has_not_traded():
-    insights, _, dates = wide_book({"AAA": [1] * 4}, {"AAA": [1, 2, 3, 4], "BBB": [0, 5, 6, 0]})
-    latest = pending_target(insights, dates, lag=1)
-    assert latest.to_dict("list") == {
-        "date": [dates[3]] * 2,
+def test_the_pending_orders_are_the_latest_of_each_ticker_that_has_not_traded():
+    insights, market_data, dates = wide_book(
+        {"AAA": [10.0] * 4 + [None], "BBB": [5.0] * 5},
+        {"AAA": [1, 2, 3, 4, None], "BBB": [0, 5, 6, 0, None]},
+    )
+    latest = pending_orders(insights, market_data, lag=1)
+    assert latest.to_dict("list") == {"date": [dates[3]], "ticker": ["AAA"], "weight": [4.0]}
+    both = pending_orders(insights, market_data, lag=2)
+    assert both[["ticker", "weight"]].to_dict("list") == {
         "ticker": ["AAA", "BBB"],
         "weight": [4.0, 0.0],
     }
-    assert pending_target(insights, dates, lag=3)["weight"].tolist() == [4.0, 0.0]
-    assert pending_target(insights[:-2], dates, lag=2)["date"].unique() == dates[2]
-    nothing = pending_target(insights, dates, lag=0)
+    assert pending_orders(insights, market_data[:-1], lag=1)["weight"].tolist() == [4.0, 0.0]
+    nothing = pending_orders(insights, market_data, lag=0)
     assert len(nothing) == 0
     assert nothing.dtypes.to_dict() == latest.dtypes.to_dict()
 
 
-def test_the_pending_target_of_a_month_trades_on_the_first_session_of_the_next():
+def test_a_pending_order_of_a_month_trades_on_the_first_session_of_the_next():
     n = 25
     weights = [None] * n
     weights[22] = 0.4  # 2024-01-31
@@ -252,7 +240,7 @@ def test_the_pending_target_of_a_month_trades_on_the_first_session_of_the_next()
     months = months_of(market_data)
     january = simulate("book", insights, market_data, months[:1], None, FREE)
     assert january["volume_traded"].sum() == 0
-    pending = pending_target(insights, dates[:23], lag=1)
+    pending = pending_orders(insights, market_data[market_data["date"] <= dates[22]], lag=1)
     assert pending.to_dict("list") == {"date": [dates[22]], "ticker": ["AAA"], "weight": [0.4]}
     february = simulate("book", insights, market_data, months[1:], january, FREE)
     assert february["volume_traded"].tolist() == pytest.approx([4e5, 0.0])
@@ -314,14 +302,15 @@ def test_a_held_ticker_without_a_bar_is_valued_at_its_last_close():
     assert table["portfolio_value"].tolist() == pytest.approx([1e6] * 4 + [1.25e6] * 2)
 
 
-def test_a_delisted_ticker_is_closed_at_its_last_close():
+def test_a_delisted_ticker_is_kept_at_its_last_close():
     insights, market_data, _ = wide_book(
         {"AAA": [10.0, 10, 12, None, None, None], "BBB": [1.0] * 6},
         {"AAA": [0.5, 0.5, 0.5, None, None, None], "BBB": [0.1] * 6},
     )
     table = simulate("book", insights, market_data, months_of(market_data), None, FREE)
     held = [dict(p).get("AAA") for p in table["positions"]]
-    assert held == [None, 5e5, 5.5e5, 5.5e5, None, None]
+    assert held == [None, 5e5, *[pytest.approx(5.5e5)] * 4]
+    assert len(set(held[2:])) == 1, "the same in every bit"
     assert table["portfolio_value"].iloc[-1] == pytest.approx(1.1e6)
 
 
@@ -342,13 +331,14 @@ def test_a_ticker_listed_later_changes_nothing_before():
 # --- errors
 
 
-def test_an_order_before_the_first_close_names_model_ticker_and_date():
+def test_an_order_before_the_first_close_waits_for_it():
     insights, market_data, _ = wide_book(
-        {"AAA": [10.0] * 4, "NEW": [None, None, None, 5]},
-        {"AAA": [0.5] * 4, "NEW": [0.0, 0.1, 0.1, 0.1]},
+        {"AAA": [10.0] * 5, "NEW": [None, None, None, 5, 6]},
+        {"AAA": [0.5] * 5, "NEW": [0.0, 0.1, 0.1, 0.1, 0.1]},
     )
-    with pytest.raises(SimulationError, match=r"^book: NEW .* 2024-01-03 .*load market_data"):
-        simulate("book", insights, market_data, months_of(market_data), None, FREE)
+    table = simulate("book", insights, market_data, months_of(market_data), None, FREE)
+    held = [dict(p).get("NEW") for p in table["positions"]]
+    assert held == [None, None, None, pytest.approx(1e5), pytest.approx(1.02e5)]
 
 
 def test_a_position_without_a_close_in_the_month_before_is_refused():
@@ -357,7 +347,9 @@ def test_a_position_without_a_close_in_the_month_before_is_refused():
     months = months_of(market_data)
     january = simulate("book", insights, market_data, months[:1], None, FREE)
     gone = market_data[market_data["ticker"] == "BBB"]
-    with pytest.raises(SimulationError, match=r"^book: AAA is held or ordered on 2024-01-31"):
+    with pytest.raises(
+        SimulationError, match=r"^book: AAA is held on 2024-01-31 .*load market_data"
+    ):
         simulate("book", insights, gone, months[1:], january, FREE)
 
 

@@ -27,6 +27,9 @@ def test_models_and_the_book_share_a_market_and_have_their_own_capital() -> None
         ("slippage_bps", -0.1),
         ("fee_model", "zero"),
         ("execution_lag", 16),
+        ("sessions_per_year", 0.0),
+        ("sessions_per_year", math.nan),
+        ("sessions_per_year", 367.0),
     ],
 )
 def test_a_value_the_simulator_cannot_use_is_refused_by_its_name(

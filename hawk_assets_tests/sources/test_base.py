@@ -67,6 +67,15 @@ def test_the_latest_session_is_that_of_the_requested_months() -> None:
     assert held().poll(MONTHS[[2]]).latest_session is None
 
 
+def test_a_date_without_a_close_is_not_the_latest_session() -> None:
+    source = held()
+    last = source.bars["date"] == source.bars["date"].max()
+    source.bars = source.bars.assign(close=source.bars["close"].mask(last))
+    before = source.bars.loc[~last, "date"].max()
+    assert source.poll(MONTHS).latest_session == before
+    assert changed(held(), source) == ["2020-04"], "but it is a change"
+
+
 def test_a_month_with_reports_only_has_a_version() -> None:
     source = held()
     source.bars = source.bars[source.bars["date"] < MONTHS[3]]

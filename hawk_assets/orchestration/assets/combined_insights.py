@@ -11,7 +11,7 @@ import pandas as pd
 from hawk_assets.aggregation.attribution import attribute
 from hawk_assets.aggregation.combination import combine_insights
 from hawk_assets.aggregation.parameters import AggregationParameters
-from hawk_assets.core.sessions import sessions_of
+from hawk_assets.core.sessions import market_sessions
 from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
@@ -93,7 +93,7 @@ def _attribute(of: _Upstreams, lag: int, parameters: AggregationParameters) -> p
 
 
 def _combine(of: _Upstreams, parameters: AggregationParameters) -> pd.DataFrame:
-    sessions = sessions_of(of.market_data["date"])
+    sessions = market_sessions(of.market_data)
     book, ages = combine_insights(of.weights, of.insights, sessions, of.stage.months, parameters)
     late = ages[ages["date"] == sessions[-1]] if len(sessions) else ages
     of.stage.checks.append(_check_models(late, parameters.hold_sessions))

@@ -17,8 +17,11 @@ def build(
     tables: Sequence[Table],
     partitions: dg.PartitionsDefinition[Any],
     parameters: SimulationParameters,
+    sessions_per_year: float | None,
 ) -> dg.AssetsDefinition:
-    """:param tables: pairs of an account's timeseries and its metrics"""
+    """:param tables: pairs of an account's timeseries and its metrics
+    :param sessions_per_year: for annual figures; None counts them
+    """
 
     def body(stage: StageContext) -> Iterator[tuple[Table, Compute]]:
         months = stage.last_traded_month.union(stage.months)
@@ -27,7 +30,7 @@ def build(
             if timeseries in stage.selected:
                 yield timeseries, partial(_timeseries, stage, timeseries, market_data, parameters)
             if metrics in stage.selected:
-                yield metrics, partial(_metrics, stage, metrics)
+                yield metrics, partial(_metrics, stage, metrics, sessions_per_year)
 
     return build_stage(name, tables, partitions, body)
 
@@ -44,13 +47,14 @@ def _timeseries(
     return simulate(name, traded, market_data, stage.months, previous, parameters)
 
 
-def _metrics(stage: StageContext, table: Table) -> pd.DataFrame:
+def _metrics(stage: StageContext, table: Table, sessions_per_year: float | None) -> pd.DataFrame:
     from hawk_assets.simulation.metrics import build_metrics
 
     source, before = table.upstreams[0], stage.last_traded_month
     timeseries = stage.storage.read(source.key, stage.window(source), columns=_METRIC_COLUMNS)
     previous = stage.storage.read(table.key, before) if len(before) else None
-    return build_metrics(table.model or "combined", timeseries, stage.months, previous)
+    name = table.model or "combined"
+    return build_metrics(name, timeseries, stage.months, previous, sessions_per_year)
 
 
 _METRIC_COLUMNS = [

@@ -81,7 +81,8 @@ class StageContext:
         """The last month before this run that has sessions; empty where there is none."""
         before = self.history[self.history < self.months[0]]
         for i in reversed(range(len(before))):
-            if self.storage.rows(MARKET_DATA, before[i]):
+            closes = self.storage.read(MARKET_DATA, before[i : i + 1], ["close"])
+            if closes["close"].notna().any():
                 return before[i : i + 1]
         return before[:0]
 
