@@ -12,6 +12,7 @@ import click
 from rich.markup import escape
 
 from hawk_assets.core.errors import HawkError, SettingsError
+from hawk_assets.orchestration.interrupts import STOPPED, end, received, recording
 from hawk_assets.printing.console import err, out, print_json
 from hawk_assets.printing.progress import ProgressPrinter, exit_with_failures
 
@@ -23,25 +24,52 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Entry point: errors that the user can put right are printed without a traceback."""
+    """Run the command, and end the process."""
+    with recording():
+        end(run())
+
+
+def run() -> int:
+    """Run the command: errors that the user can put right are printed without a traceback.
+
+    :return: the exit code
+    """
     try:
         cli.main(standalone_mode=False)
-    except HawkError as error:
+    except SystemExit as error:
+        return int(error.code or 0)
+    except KeyboardInterrupt:
+        return _stop()
+    except Exception as error:
+        # What fails after a signal fails because of it, whatever a library has turned it into.
+        return _stop() if received() else _explain(error)
+    return 0
+
+
+def _stop() -> int:
+    if not received():
+        err.print(f"[red]{STOPPED}[/]")
+    return 130
+
+
+def _explain(error: Exception) -> int:
+    """Print an error of the user's; raise any other."""
+    if isinstance(error, HawkError):
         err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    except ModuleNotFoundError as error:
+    elif isinstance(error, ModuleNotFoundError):
         err.print(
             f"[red]error:[/] {escape(str(error))}: this command needs the whole graph, and the "
             "installation of one service has only its part; run: pip install 'hawk-assets\\[all]'",
             soft_wrap=True,
         )
-        sys.exit(1)
-    except click.ClickException as error:
+    elif isinstance(error, click.ClickException):
         error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        err.print("[red]stopped[/]; run the same command again to continue")
-        sys.exit(130)
+        return error.exit_code
+    elif isinstance(error, click.Abort):
+        return _stop()
+    else:
+        raise error
+    return 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +39,7 @@ _PROGRAMS = Path(sys.executable).parent
 # A code server asked to end waits for its runs, the daemon for its threads.
 _GRACE_SECONDS = 20
 _START_SECONDS = 180
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BARS, REPORTS = "hawk-desk.market.bars", "hawk-desk.market.commitments"
 BUCKET, BOOK = "hawk-desk", "combined_insights"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -183,6 +184,7 @@ class Stack:
     services: str | None = None
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    commands: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -258,17 +260,22 @@ class Stack:
         process.wait()
 
     def stop(self, *names: str) -> None:
-        """Ask processes to end, all of them by default; kill those that do not."""
-        ending = {name: self.processes.pop(name) for name in names or tuple(self.processes)}
-        for process in ending.values():
+        """Ask processes to end, all of them by default; kill those that do not, and their runs."""
+        ending: list[subprocess.Popen[Any]] = [
+            self.processes.pop(name) for name in names or tuple(self.processes)
+        ]
+        if not names:
+            ending += [process for process in self.commands if process.poll() is None]
+        for process in ending:
             process.terminate()
         deadline = time.monotonic() + _GRACE_SECONDS
-        for process in ending.values():
-            try:
+        for process in ending:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # The runs of a code server are of its session, and may outlive it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def wait_until_up(self, daemons: bool = True) -> None:
         """Wait for the UI and all code locations, and the daemons or not.
@@ -342,7 +349,7 @@ class Stack:
 
         :param env: settings that are others than the stack's
         """
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             env=os.environ | self.env | env,
@@ -352,6 +359,8 @@ class Stack:
             text=True,
             start_new_session=True,
         )
+        self.commands.append(process)
+        return process
 
     def process_of(self, run: Run) -> int:
         """The process of a run under way."""
@@ -486,7 +495,6 @@ def open_stack(
         it.start(*SERVICES, "webserver")
         say(f"starting; the Dagster UI will be on {it.url}")
         backfill = it.begin(*seed)
-        stack.callback(backfill.kill)
         it.wait_until_up(daemons=False)
         say(f"up: {it.url}  (backfilling, {key_of(start)[:7]} to {market.session:%Y-%m-%d})")
         _finish(backfill)
@@ -588,8 +596,8 @@ Ctrl-C    ends everything
 
 def main() -> None:
     """Run it on the sample market, with new rows on request, until Ctrl-C."""
-    for end in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
-        signal.signal(end, signal.default_int_handler)
+    for end in _ENDING:  # a shell's background job ignores the first
+        signal.signal(end, _interrupt)
     start = pd.Timestamp(os.environ.get("HAWK_START") or f"{shift(today(), -24):%Y-%m-01}")
     with tempfile.TemporaryDirectory(prefix="hawk") as folder:
         try:
@@ -600,6 +608,13 @@ def main() -> None:
             _say("ended")
         except (RuntimeError, pytest.skip.Exception) as error:
             sys.exit(str(error))
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """Ask for the end once: a second signal would leave processes behind."""
+    for end in _ENDING:
+        signal.signal(end, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _serve(stack: Stack) -> None:

@@ -25,13 +25,14 @@ CATALOG = {"catalog", "code_version", "partitions"}
 BELOW_IN_ORCHESTRATION = {
     "settings": set(),
     "instance": {"settings"},
+    "interrupts": set(),
     "code_version": set(),
     "partitions": set(),
     "bigquery_client": set(),
     "catalog": {"code_version"},
     "metadata": {"catalog", "instance"},
     "automation": {*CATALOG, "metadata", "instance"},
-    "assets": {*CATALOG, "metadata", "instance", "automation"},
+    "assets": {*CATALOG, "interrupts", "metadata", "instance", "automation"},
     "build": {*CATALOG, "settings", "bigquery_client", "automation", "assets"},
 }
 """The same for the folders and modules of orchestration."""

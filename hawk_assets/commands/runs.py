@@ -18,6 +18,7 @@ from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import STAGES, Table
 from hawk_assets.orchestration.instance.internals import range_tags, was_interrupted
 from hawk_assets.orchestration.instance.run_owners import new_command_run
+from hawk_assets.orchestration.interrupts import raise_if_received
 
 SKIPPED = "skipped: upstream failed: "
 
@@ -32,6 +33,7 @@ def run_stages(
 
     :param to_materialise: per table, the months
     :return: the tables that failed or were skipped, and why
+    :raises KeyboardInterrupt: the user stopped it
     """
     failed: dict[TableKey, str] = {}
     for stage in STAGES:
@@ -50,8 +52,10 @@ def run_stages(
                     ready.append(table)
             if ready:
                 turn.wait_for_runs()
+                raise_if_received()
                 report(stage)
                 result = run_stage(pipeline, turn.instance, ready, first, last, turn.command)
+                raise_if_received()  # what a signal has broken is no failure of a table
                 failed |= result.failed
                 report(result)
     return failed

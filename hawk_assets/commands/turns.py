@@ -24,6 +24,7 @@ from hawk_assets.orchestration.instance.run_owners import (
     fetch_in_progress,
     find_command,
 )
+from hawk_assets.orchestration.interrupts import raise_if_received
 
 PATIENCE_SECONDS = 900.0
 """How long a command waits for a run or a command that does not end."""
@@ -147,6 +148,7 @@ def _wait(look: Callable[[], list[Busy]], report: Report) -> bool:
     names: set[str] = set()
     since: dict[tuple[str, ...], float] = {}
     while busy := look():
+        raise_if_received()
         now = time.monotonic()
         since = {it.state: since.get(it.state, now) for it in busy}
         for it in busy:

@@ -15,6 +15,7 @@ from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.conditions import refresh_when_stale
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table, Upstream
 from hawk_assets.orchestration.instance.internals import record_passed_checks
+from hawk_assets.orchestration.interrupts import raise_if_received
 from hawk_assets.orchestration.metadata import attach, describe
 from hawk_assets.orchestration.partitions import month_window, months_of
 from hawk_assets.storage.tables import Tables
@@ -102,12 +103,14 @@ class StageContext:
         failed: set[TableKey] = set()
         for table, compute in computations:
             key = dg.AssetKey(table.key)
+            raise_if_received()
             try:
                 if lost := failed.intersection(u.key for u in table.upstreams):
                     raise MissingMonthError(f"{'/'.join(lost.pop())} has failed")
                 frame = validate(table.schema, compute(), table.name)
                 attach(self.context, key, describe(table, frame, self.months))
             except Exception as error:
+                raise_if_received()  # libraries turn a signal into an error of their own
                 failed.add(table.key)
                 known = isinstance(error, HawkError)
                 text = str(error) if known else f"{type(error).__name__}: {error}"

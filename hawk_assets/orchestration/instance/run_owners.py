@@ -71,7 +71,13 @@ def new_command_run(
     """
     run_id = str(uuid4())
     with holding(instance_locks(instance), run_id, describe_process(command)):
-        yield run_id, _tags(run_id, command)
+        try:
+            yield run_id, _tags(run_id, command)
+        except BaseException:
+            run = instance.get_run_by_id(run_id)
+            if run and not run.is_finished:
+                instance.report_run_failed(run, "The hawk command was stopped.")
+            raise
 
 
 def hold_run(instance: dg.DagsterInstance, run_id: str) -> None:
