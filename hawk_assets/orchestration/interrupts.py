@@ -26,7 +26,6 @@ def recording() -> Iterator[None]:
     handler in C, also while Dagster has put another handler in place.
     """
     global _pipe
-    _received.clear()
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)
@@ -37,11 +36,11 @@ def recording() -> Iterator[None]:
     try:
         yield
     finally:
-        received()
         for it, handler in handlers.items():
             signal.signal(it, handler)
         signal.set_wakeup_fd(before)
         _pipe = None
+        _received.clear()
         os.close(reader)
         os.close(writer)
 

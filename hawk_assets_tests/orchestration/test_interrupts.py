@@ -114,14 +114,18 @@ def recorded() -> Iterator[None]:
         yield
 
 
-def test_a_signal_that_a_library_swallows_still_counts(recorded: None) -> None:
-    assert received() is None
-    raise_if_received()
-    with suppress(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGTERM)
-    assert received() == signal.SIGTERM
-    with pytest.raises(KeyboardInterrupt):
+def test_a_signal_that_a_library_swallows_still_counts() -> None:
+    before = [signal.getsignal(signum) for signum in SIGNALS]
+    with recording():
+        assert received() is None
         raise_if_received()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert received() == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_received()
+    assert received() is None  # the next command in this process begins anew
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
 
 
 @dataclass(frozen=True)
