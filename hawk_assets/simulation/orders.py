@@ -70,8 +70,13 @@ class Orders:
                         add(session - first, column, still_ahead, weight)
         for row, waiting in enumerate(queues):
             for ticker, queue in list(waiting.items()):
-                if not (np.nan_to_num(queue).any() or held[row, self.tickers.index(ticker)]):
+                if held[row, self.tickers.index(ticker)]:
+                    continue
+                buys = np.flatnonzero(np.nan_to_num(queue))
+                if not len(buys):
                     del waiting[ticker]
+                else:
+                    queue[: buys[0]] = [np.nan] * int(buys[0])
         return queues
 
     def _waiting_sessions(self, column: int, ahead: int) -> Iterator[tuple[int, int]]:

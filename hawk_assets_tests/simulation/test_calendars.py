@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hawk_assets.core.sessions import market_sessions
+from hawk_assets.core.sessions import market_sessions, month_starts
 from hawk_assets.simulation.performance import simulate
 from hawk_assets_tests.markets import mixed_market
 from hawk_assets_tests.simulation import oracle
@@ -173,6 +173,56 @@ def test_a_market_that_agrees_on_its_days_is_traded_as_one_portfolio():
         atol=1e-12,
     )
     assert not any(len(m) for c in ("last_closes", "waiting_orders") for m in table[c])
+
+
+DAYS = pd.date_range("2019-10-01", "2020-03-20", freq="D")
+WEEKDAYS = DAYS[DAYS.weekday < 5]
+ODD_CALENDARS = {
+    "FULL": WEEKDAYS,
+    "ONE_DAY": DAYS[[51]],
+    "SECOND": WEEKDAYS[::2],
+    "NO_MONTH_END": WEEKDAYS[(WEEKDAYS.day > 3) & (WEEKDAYS.day < 27)],
+    "NO_YEAR_END": WEEKDAYS[(WEEKDAYS < "2019-12-20") | (WEEKDAYS > "2020-02-10")],
+    "DELISTED": WEEKDAYS[:40],
+    "FRIDAYS": DAYS[DAYS.weekday == 4],
+    "SUNDAYS": DAYS[DAYS.weekday == 6],
+    "MONTHLY": DAYS[DAYS.day == 15],
+    "LATE": WEEKDAYS[90:],
+    "COIN": DAYS,
+}
+
+
+@pytest.mark.parametrize("lag", LAGS)
+@pytest.mark.parametrize(
+    "tickers",
+    [list(ODD_CALENDARS), ["FRIDAYS"], ["FRIDAYS", "SUNDAYS"], ["ONE_DAY"], ["MONTHLY", "FULL"]],
+    ids=" ".join,
+)
+def test_odd_calendars_agree_with_the_independent_simulator_and_by_month(tickers, lag):
+    rng = np.random.default_rng(len(tickers) + lag)
+    rows = []
+    for ticker in tickers:
+        own = ODD_CALENDARS[ticker]
+        close = 100 * np.exp(rng.normal(0, 0.03, len(own)).cumsum())
+        close[rng.random(len(own)) < 0.05 * (len(own) > 1)] = np.nan
+        rows.append(pd.DataFrame({"date": own, "ticker": ticker, "close": close}))
+    market_data = pd.concat(rows, ignore_index=True)
+    sessions = market_sessions(market_data)
+    decided = pd.MultiIndex.from_product([sessions, tickers], names=["date", "ticker"])
+    weight = rng.normal(0, 0.15, len(decided)) * (rng.random(len(decided)) < 0.6)
+    insights = pd.DataFrame({"weight": weight}, index=decided).reset_index()
+    insights = insights[insights["date"].isin(sessions[rng.random(len(sessions)) < 0.3])]
+    if insights.empty:
+        insights = one_order(sessions[0], tickers[0], 0.5)
+    parameters, months = replace(COSTS[3], execution_lag=lag), months_of(market_data)
+    months = months[months.isin(month_starts(sessions))]
+    full = simulate("book", insights, market_data, months, None, parameters)
+    assert_same(full, oracle.simulate(insights, market_data, months, parameters), 1e6)
+    by_month = in_ranges(insights, market_data, months, range(1, len(months)), parameters)
+    assert_same(by_month, full, 1e6)
+    for column in ("last_closes", "waiting_orders"):
+        for ours, theirs in zip(by_month[column], full[column], strict=True):
+            np.testing.assert_equal(dict(ours), dict(theirs))
 
 
 # --- halts, one at a time
