@@ -6,14 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.instance import postgres_locks
+from hawk_assets.orchestration.instance.instance_locks import instance_locks
 from hawk_assets.orchestration.instance.locks import FileLocks, Locks
 from hawk_assets.orchestration.instance.postgres_locks import PostgresLocks
+from hawk_assets.orchestration.instance.run_owners import (
+    fail_dead_runs,
+    fetch_in_progress,
+    fetch_unfinished,
+    find_dead,
+    new_command_run,
+)
 from hawk_assets_tests.postgres import Cluster, open_cluster
 
 TAKE = """
@@ -160,3 +170,47 @@ def test_locks_outlive_a_restart_of_the_server(quick: None) -> None:
         assert others.find_held(["restarted"]) == {"restarted"}
         wait_until(lambda: others.find_holder("restarted") is not None)
         mine.release_all()
+
+
+def test_a_run_on_postgres_holds_its_lock_while_it_is_executed(
+    cluster: Cluster, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "HOST": "127.0.0.1",
+        "PORT": str(cluster.port),
+        "USER": "postgres",
+        "PASSWORD": cluster.password,
+        "DB": "postgres",
+    }.items():
+        monkeypatch.setenv(f"HAWK_POSTGRES_{name}", value)
+    storage = "{module: hawk_assets.orchestration.instance.postgres_storage, class: PostgresStorage"
+    (tmp_path / "dagster.yaml").write_text(
+        f"storage: {{custom: {storage}, config: {{}}}}}}\ntelemetry: {{enabled: false}}\n"
+    )
+    held = []
+
+    @dg.op
+    def step(context: dg.OpExecutionContext) -> None:
+        held.append(PostgresLocks(cluster.url).find_holder(context.run_id) is not None)
+        held.append(find_dead(instance, fetch_unfinished(instance)) == [])
+
+    @dg.job
+    def job() -> None:
+        step()
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert not instance_locks(instance).on_one_machine
+        run_id = job.execute_in_process(instance=instance).run_id
+        assert held == [True, True]
+        with new_command_run(instance, "hawk refresh") as (killed, tags):
+            create_run_for_test(
+                instance, run_id=killed, status=dg.DagsterRunStatus.STARTED, tags=tags
+            )
+            assert [found.run.run_id for found in fetch_in_progress(instance)] == [killed]
+        time.sleep(postgres_locks.START_SECONDS)
+        assert fetch_in_progress(instance) == []
+        fail_dead_runs(instance)
+        failed = instance.get_run_by_id(killed)
+        assert failed
+        assert failed.status == dg.DagsterRunStatus.FAILURE
+    assert PostgresLocks(cluster.url).find_holder(run_id) is None
