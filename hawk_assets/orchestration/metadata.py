@@ -10,11 +10,9 @@ import pandas as pd
 from hawk_assets.aggregation.attribution import NETTING
 from hawk_assets.core.sessions import key_of, month_starts
 from hawk_assets.orchestration.catalog import Table
-from hawk_assets.orchestration.instance.internals import attach_metadata
+from hawk_assets.orchestration.instance.internals import Figures, attach_metadata
 
-Figures = dict[str, float | int | str]
 LAST_SESSION = "last_session"
-SOURCE_VERSION = "source_version"
 
 
 def describe(

@@ -1,13 +1,20 @@
 """Files in a folder or a bucket. A file is read whole, and written whole or not at all."""
 
 import os
+import re
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from hawk_assets.core.errors import SettingsError, StorageError
 from hawk_assets.storage.gcs import GcsFiles
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
+_sync_content = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+_LEFT_OVER_SECONDS = 3600.0
+"""A file takes less time to write; an older temporary file belongs to a process that has died."""
 
 
 class FileStore(Protocol):
@@ -27,14 +34,24 @@ class FileStore(Protocol):
         :raises StorageError: names the cause and the remedy
         """
 
-    def write(self, path: str, content: bytes) -> None:
-        """Create or replace a file; of several writers the last one to finish wins.
+    def write(self, path: str, content: bytes, began: str = "") -> str:
+        """Create or replace a file, and return its stamp.
 
+        :param began: when the work that wrote the content began, ISO text in UTC. In a bucket, the
+            file of work that began later is not replaced: whoever began first has been superseded
         :raises StorageError: names the cause and the remedy; the file is unchanged
         """
 
-    def list(self, folder: str) -> Sequence[str]:
-        """The names of the files in a folder; none where the folder does not exist.
+    def list(self, folder: str) -> Mapping[str, str]:
+        """The files in a folder and their stamps; none where the folder does not exist.
+
+        A stamp changes whenever the file is written, copied or restored, and not otherwise.
+
+        :raises StorageError: names the cause and the remedy
+        """
+
+    def sync(self, folder: str) -> None:
+        """Return when the files that were written to a folder would survive a power failure.
 
         :raises StorageError: names the cause and the remedy
         """
@@ -78,7 +95,7 @@ class LocalFiles:
             except FileNotFoundError:
                 return None
 
-    def write(self, path: str, content: bytes) -> None:
+    def write(self, path: str, content: bytes, began: str = "") -> str:
         folder, name = os.path.split(self.uri(path))
         temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
         with self._explained_errors():
@@ -86,18 +103,42 @@ class LocalFiles:
             try:
                 with open(temporary, "wb") as file:
                     file.write(content)
+                    file.flush()
+                    _sync_content(file.fileno())
+                    # A rename keeps what the stamp is made of.
+                    stamp = _stamp(os.fstat(file.fileno()))
                 os.replace(temporary, self.uri(path))
             except BaseException:
                 with suppress(OSError):
                     os.unlink(temporary)
                 raise
+        return stamp
 
-    def list(self, folder: str) -> Sequence[str]:
+    def list(self, folder: str) -> Mapping[str, str]:
         with self._explained_errors():
             try:
-                return os.listdir(self.uri(folder))
+                with os.scandir(self.uri(folder)) as entries:
+                    return {e.name: _stamp(e.stat()) for e in entries if e.is_file()}
             except FileNotFoundError:
-                return []
+                return {}
+
+    def sync(self, folder: str) -> None:
+        with self._explained_errors():
+            self._remove_leftovers(self.uri(folder))
+            descriptor = os.open(self.uri(folder), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _remove_leftovers(self, folder: str) -> None:
+        """Remove the temporary files of processes that were killed."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _TEMPORARY.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        if time.time() - entry.stat().st_mtime > _LEFT_OVER_SECONDS:
+                            os.unlink(entry.path)
 
     @contextmanager
     def _explained_errors(self) -> Iterator[None]:
@@ -107,3 +148,7 @@ class LocalFiles:
             raise StorageError(
                 f"{error}. Correct its permissions, or point HAWK_STORAGE elsewhere"
             ) from None
+
+
+def _stamp(found: os.stat_result) -> str:
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"

@@ -4,8 +4,9 @@ Transient errors are retried; permanent ones are reported at once, with the reme
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ PAUSE_SECONDS = 1.0
 
 DOWNLOADS = 4
 """How often an object is read that arrives with another checksum than it is stored with."""
+_BEGAN, _WRITER = "hawk-began", "hawk-writer"
 
 
 def open_client() -> "Client":
@@ -97,11 +99,51 @@ class GcsFiles:
             blob = self._bucket.blob(self._prefix + path)
             blob.upload_from_string(content, "application/octet-stream", **self._retry_options())
 
-    def list(self, folder: str) -> Sequence[str]:
+    def write(self, path: str, content: bytes, began: str = "") -> str:
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        name, writer = self._prefix + path, uuid.uuid4().hex
+        expected = 0  # the generation that this write replaces; 0 is none
+        with self._explained_errors():
+            while True:
+                blob = self._bucket.blob(name)
+                blob.metadata = {_BEGAN: began, _WRITER: writer}
+                with suppress(PreconditionFailed):
+                    blob.upload_from_string(
+                        content,
+                        "application/octet-stream",
+                        if_generation_match=expected,
+                        **self._retry_options(),
+                    )
+                    return str(blob.generation)
+                try:
+                    blob.reload(**self._retry_options())
+                except NotFound:
+                    expected = 0
+                    continue
+                found = blob.metadata or {}
+                if found.get(_WRITER) == writer:  # only the reply was lost
+                    return str(blob.generation)
+                if began and found.get(_BEGAN, "") > began:
+                    raise StorageError(
+                        f"{self.uri(path)} was written by a run that began later, at "
+                        f"{found[_BEGAN]}; this run, of {began}, has been replaced and stops here"
+                    )
+                expected = blob.generation
+
+    def list(self, folder: str) -> Mapping[str, str]:
         prefix = f"{self._prefix}{folder}/"
         with self._explained_errors():
-            blobs = self._bucket.list_blobs(prefix=prefix, delimiter="/", **self._retry_options())
-            return [blob.name.removeprefix(prefix) for blob in blobs]
+            blobs = self._bucket.list_blobs(
+                prefix=prefix,
+                delimiter="/",
+                fields="items(name,generation),nextPageToken",
+                **self._retry_options(),
+            )
+            return {blob.name.removeprefix(prefix): str(blob.generation) for blob in blobs}
+
+    def sync(self, folder: str) -> None:
+        """A file that a bucket has confirmed is safe."""
 
     @cached_property
     def _bucket(self) -> "Bucket":
@@ -117,7 +159,7 @@ class GcsFiles:
 
         # Once the retries of a file have run out, further files fail at once until one succeeds.
         seconds = 0.0 if self._out_of_reach else RETRY_SECONDS
-        # Sending a file twice is harmless: the second copy replaces the first.
+        # Sending a file twice is harmless: a write names the generation that it replaces.
         retry = DEFAULT_RETRY.with_delay(initial=PAUSE_SECONDS, maximum=20.0).with_timeout(seconds)
         return {"retry": retry, "timeout": REPLY_SECONDS}
 

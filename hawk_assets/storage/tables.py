@@ -20,7 +20,15 @@ from hawk_assets.core.schemas import RENAMED_COLUMNS
 from hawk_assets.core.sessions import key_of, month_of, month_starts
 from hawk_assets.core.types import TableKey
 from hawk_assets.storage.files import FileStore, open_files
+from hawk_assets.storage.parquet_file import (
+    DamagedFileError,
+    encode,
+    open_file,
+    read_about,
+    read_digest,
+)
 
+_FILE = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet")
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -58,6 +66,11 @@ def _columns(
     return table.rename_columns([renamed.get(name, name) for name in table.schema.names])
 
 
+def seal(digest: str, stamp: str) -> str:
+    """What identifies a stored file: its digest, and its stamp, which one listing compares."""
+    return f"{digest} {stamp}"
+
+
 class Tables:
     """The stored tables below one root.
 
@@ -80,12 +93,39 @@ class Tables:
 
         :raises StorageError: the root cannot be read
         """
+        return pd.DatetimeIndex(list(self.stamps(key)))
+
+    def stamps(self, key: TableKey) -> dict[pd.Timestamp, str]:
+        """The stored months of a table, ascending, and the stamps of their files.
+
+        A stamp changes when the file is written, copied or restored. One request lists them all.
+
+        :raises StorageError: the root cannot be read
+        """
         try:
-            names = self._files.list("/".join(key))
+            listed = self._files.list("/".join(key))
         except StorageError as error:
             raise self._unusable("read", key, error) from None
-        stored = [re.fullmatch(r"(\d{4}-(?:0[1-9]|1[0-2])-01)\.parquet", name) for name in names]
-        return pd.DatetimeIndex(sorted(month_of(name[1]) for name in stored if name))
+        stored = [(_FILE.fullmatch(name), stamp) for name, stamp in listed.items()]
+        return dict(sorted((month_of(name[1]), stamp) for name, stamp in stored if name))
+
+    def digest(self, key: TableKey, month: pd.Timestamp) -> str | None:
+        """The digest of a month's file; empty for a file by an older release, None for no file.
+
+        :raises StorageError: the file is damaged; the root cannot be read
+        """
+        return self._get(key, month, read_digest)
+
+    def about(self, key: TableKey, month: pd.Timestamp) -> dict[str, str]:
+        """What a month's file says of itself; empty for a file by an older release.
+
+        :raises MissingMonthError: the month is not stored
+        :raises StorageError: the file is damaged; the root cannot be read
+        """
+        about = self._get(key, month, read_about)
+        if about is None:
+            raise _missing(key, [month])
+        return about
 
     def write(
         self,
@@ -94,10 +134,14 @@ class Tables:
         months: pd.DatetimeIndex,
         schema: pa.Schema,
         by: str = "date",
-    ) -> None:
+        about: Mapping[pd.Timestamp, Mapping[str, str]] | None = None,
+    ) -> dict[pd.Timestamp, str]:
         """Store a frame, one file per month of ``months``, an empty one where it has no rows.
 
         :param by: the date column that says which month a row belongs to
+        :param about: per month what its file says of itself; ``began``, when the work on it began,
+            ISO text in UTC, lets a bucket refuse the late write of a run that has been replaced
+        :return: per month the seal of its file, see ``seal``
         :raises DataError: a row belongs to none of the months
         :raises StorageError: the root cannot be written
         """
@@ -113,11 +157,17 @@ class Tables:
             order = np.argsort(month, kind="stable")
             table, month = table.take(order), month[order]
         edges = zip(month.searchsorted(months), month.searchsorted(months, "right"), strict=True)
-        parts = [(_file(key, m), table[a:b]) for m, (a, b) in zip(months, edges, strict=True)]
+        said = about or {}
+        parts = [
+            (_file(key, m), table[a:b], said.get(m, {}))
+            for m, (a, b) in zip(months, edges, strict=True)
+        ]
         try:
-            self._each(self._put, parts)
+            seals = self._each(self._put, parts)
+            self._files.sync("/".join(key))
         except StorageError as error:
             raise self._unusable("write", key, error) from None
+        return dict(zip(months, seals, strict=True))
 
     def read(
         self,
@@ -138,7 +188,9 @@ class Tables:
         renamed = RENAMED_COLUMNS.get(key[0], {})
 
         def load(month: pd.Timestamp) -> pa.Table | None:
-            return self._get(key, month, lambda file: _columns(file, columns, renamed))
+            return self._get(
+                key, month, lambda content: _columns(open_file(content), columns, renamed)
+            )
 
         loaded = list(zip(months, self._each(load, list(months)), strict=True))
         absent = [month for month, part in loaded if part is None]
@@ -170,15 +222,13 @@ class Tables:
         :raises MissingMonthError: the month is not stored
         :raises StorageError: the file is damaged; the root cannot be read
         """
-        rows: int | None = self._get(key, month, lambda file: file.metadata.num_rows)
+        rows: int | None = self._get(key, month, lambda c: open_file(c).metadata.num_rows)
         if rows is None:
             raise _missing(key, [month])
         return rows
 
-    def _get(
-        self, key: TableKey, month: pd.Timestamp, take: Callable[[pq.ParquetFile], _T]
-    ) -> _T | None:
-        """``take`` applied to a month's file; None where there is none."""
+    def _get(self, key: TableKey, month: pd.Timestamp, take: Callable[[bytes], _T]) -> _T | None:
+        """``take`` applied to the content of a month's file; None where there is none."""
         # Read whole before parsing: a parse error then means a damaged file, never the network.
         try:
             content = self._files.read(_file(key, month))
@@ -187,25 +237,17 @@ class Tables:
         if content is None:
             return None
         try:
-            return take(pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True))
-        except (pa.ArrowException, OSError) as error:
+            return take(content)
+        except (DamagedFileError, pa.ArrowException, OSError, ValueError) as error:
             raise StorageError(
                 f"{self.path(key, month)} is damaged: {error}. Delete it, then run: "
                 f"{_backfill_command(key, month, month)}"
             ) from None
 
-    def _put(self, part: tuple[str, pa.Table]) -> None:
-        path, table = part
-        sink = pa.BufferOutputStream()
-        pq.write_table(
-            table,
-            sink,
-            compression="snappy",
-            use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
-            write_statistics=False,
-            write_page_checksum=True,
-        )
-        self._files.write(path, sink.getvalue().to_pybytes())
+    def _put(self, part: tuple[str, pa.Table, Mapping[str, str]]) -> str:
+        path, table, about = part
+        content, digest = encode(table, about)
+        return seal(digest, self._files.write(path, content, about.get("began", "")))
 
     def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
         if len(items) < 2:

@@ -10,7 +10,9 @@ import pandas as pd
 from hawk_assets.core.sessions import month_starts, shift
 from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
 from hawk_assets.orchestration.catalog import Table
-from hawk_assets.orchestration.metadata import SOURCE_VERSION, Figures, attach
+from hawk_assets.orchestration.instance.event_log import SOURCE_VERSION
+from hawk_assets.orchestration.instance.internals import Figures
+from hawk_assets.orchestration.metadata import attach
 
 
 def build(tables: Sequence[Table], partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:

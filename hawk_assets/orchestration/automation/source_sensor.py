@@ -9,9 +9,9 @@ from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import History, read_history, read_progress
 from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
+from hawk_assets.orchestration.instance.event_log import SOURCE_VERSION
 from hawk_assets.orchestration.instance.internals import range_tags
 from hawk_assets.orchestration.instance.run_owners import find_command
-from hawk_assets.orchestration.metadata import SOURCE_VERSION
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.sources.base import MarketDataSource
 

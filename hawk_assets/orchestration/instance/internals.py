@@ -5,8 +5,10 @@ Dagster may move or change any private name; ``test_internals`` lists all of the
 signatures relied on, and fails when one has changed.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -14,14 +16,20 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
-from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.events import (
+    AssetObservationData,
+    DagsterEventBatchMetadata,
+    StepMaterializationData,
+)
 from dagster._core.execution.context.metadata_logging import (
     AssetMetadataHandle,
     OutputMetadataAccumulator,
 )
+from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.objects import ErrorSource
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -31,7 +39,7 @@ from dagster._core.storage.tags import (
     WILL_RETRY_TAG,
 )
 from dagster._record import record
-from dagster._time import get_current_datetime
+from dagster._time import get_current_datetime, get_current_timestamp
 from dagster._utils.tags import get_boolean_tag_value
 from sqlalchemy import func, select
 
@@ -42,10 +50,12 @@ __all__ = [
     "PLANNED",
     "AssetGraphView",
     "attach_metadata",
+    "attached_metadata",
     "attempt_number",
     "conditions_of",
     "current_time",
     "fetch_latest_events",
+    "fetch_latest_tags",
     "fetch_unfinished_runs",
     "has_retry",
     "is_retry_possible",
@@ -53,12 +63,15 @@ __all__ = [
     "range_tags",
     "record",
     "record_passed_checks",
+    "report_events",
+    "run_of",
     "true_for",
     "was_interrupted",
 ]
 
 MATERIALISED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION.value
 
 # The event log
 
@@ -95,6 +108,61 @@ def fetch_latest_events(
     query = select(latest, events.run_id).join(SqlEventLogStorageTable, events.id == latest.c.id)
     with storage.index_connection() as conn:
         return [(names[name], *rest) for name, *rest in conn.execute(query)]
+
+
+def fetch_latest_tags(
+    instance: dg.DagsterInstance, keys: Iterable[TableKey], tag: str
+) -> dict[tuple[TableKey, str], tuple[int, str]]:
+    """The latest event of each table and partition that has a tag, one of ``INDEXED``.
+
+    One query for all tables. Events that another storage than ours has stored have no tag.
+
+    :return: by table and partition key: the storage id of the event, and the value of the tag
+    """
+    names = {dg.AssetKey(key).to_string(): key for key in keys}
+    storage: Any = instance.event_log_storage
+    events, tags = SqlEventLogStorageTable.c, AssetEventTagsTable.c
+    latest = (
+        select(events.asset_key, events.partition, func.max(events.id).label("id"))
+        .join(AssetEventTagsTable, tags.event_id == events.id)
+        .where(tags.asset_key.in_(names), tags.key == tag, events.partition.is_not(None))
+        .group_by(events.asset_key, events.partition)
+        .subquery()
+    )
+    query = select(latest, tags.value).join(
+        AssetEventTagsTable, (tags.event_id == latest.c.id) & (tags.key == tag)
+    )
+    with storage.index_connection() as conn:
+        rows = conn.execute(query)
+        return {(names[name], month): (event_id, value) for name, month, event_id, value in rows}
+
+
+def report_events(
+    instance: dg.DagsterInstance,
+    events: Sequence[dg.AssetMaterialization | dg.AssetObservation],
+) -> None:
+    """Store events of assets that no run has caused, as if reported in the UI, in one batch."""
+    entries = []
+    for event in events:
+        if isinstance(event, dg.AssetMaterialization):
+            happened = dg.DagsterEvent(
+                MATERIALISED, RUNLESS_JOB_NAME, event_specific_data=StepMaterializationData(event)
+            )
+        else:
+            happened = dg.DagsterEvent(
+                OBSERVED, RUNLESS_JOB_NAME, event_specific_data=AssetObservationData(event)
+            )
+        entries.append(
+            dg.EventLogEntry(  # type: ignore[no-untyped-call]
+                error_info=None,
+                level=logging.INFO,
+                user_message="",
+                run_id=RUNLESS_RUN_ID,
+                timestamp=get_current_timestamp(),
+                dagster_event=happened,
+            )
+        )
+    instance.event_log_storage.store_event_batch(entries)
 
 
 def fetch_unfinished_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -150,8 +218,11 @@ def current_time() -> datetime:
 # Assets
 
 
+Figures = dict[str, float | int | str]
+
+
 def attach_metadata(
-    context: dg.AssetExecutionContext,
+    context: dg.AssetExecutionContext | dg.OutputContext,
     key: dg.AssetKey,
     figures: Mapping[str, Mapping[str, float | int | str]],
 ) -> None:
@@ -161,12 +232,44 @@ def attach_metadata(
     everything attached so far. That is quadratic in months times models: a third of a backfill's
     time.
     """
-    step = context.get_step_execution_context()
+    step = _step_of(context)
     attached = dict(step._metadata_accumulator.per_output_metadata)
     for partition, values in figures.items():
         handle = AssetMetadataHandle(asset_key=key, partition_key=partition)
         attached[handle] = {**attached.get(handle, {}), **values}
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=attached)
+
+
+def attached_metadata(context: dg.OutputContext) -> dict[str, Figures]:
+    """What ``attach_metadata`` has put on the materialisations of this output, by partition."""
+    attached = _step_of(context)._metadata_accumulator.per_output_metadata
+    return {
+        handle.partition_key: dict(values)
+        for handle, values in attached.items()
+        if isinstance(handle, AssetMetadataHandle)
+        and handle.asset_key == context.asset_key
+        and handle.partition_key
+    }
+
+
+def run_of(context: dg.OutputContext) -> tuple[str, str]:
+    """The id of the run that writes an output, and when it began: ISO text in UTC."""
+    step = _step_of(context)
+    return step.run_id, _began(step.instance, step.run_id)
+
+
+@lru_cache(maxsize=8)
+def _began(instance: dg.DagsterInstance, run_id: str) -> str:
+    record = instance.get_run_record_by_id(run_id)
+    began = record.start_time if record and record.start_time else get_current_timestamp()
+    return datetime.fromtimestamp(began, UTC).isoformat(timespec="microseconds")
+
+
+def _step_of(context: dg.AssetExecutionContext | dg.OutputContext) -> StepExecutionContext:
+    if isinstance(context, dg.OutputContext):
+        step: StepExecutionContext = context.step_context
+        return step
+    return context.get_step_execution_context()
 
 
 def record_passed_checks(
