@@ -28,6 +28,7 @@ PAUSE_SECONDS = 1.0
 
 DOWNLOADS = 4
 """How often an object is read that arrives with another checksum than it is stored with."""
+
 _BEGAN, _WRITER = "hawk-began", "hawk-writer"
 
 
@@ -93,11 +94,6 @@ class GcsFiles:
             "and that of what arrives is another. Look for a proxy or a network card that changes "
             "data, then try again"
         )
-
-    def write(self, path: str, content: bytes) -> None:
-        with self._explained_errors():
-            blob = self._bucket.blob(self._prefix + path)
-            blob.upload_from_string(content, "application/octet-stream", **self._retry_options())
 
     def write(self, path: str, content: bytes, began: str = "") -> str:
         from google.api_core.exceptions import NotFound, PreconditionFailed

@@ -33,9 +33,9 @@ from sqlalchemy.pool import NullPool, StaticPool
 from hawk_assets.orchestration.instance.instance_locks import instance_locks
 from hawk_assets.orchestration.instance.run_owners import hold_run
 
-STORED_FILE, SOURCE_VERSION, CODE_VERSION = "stored_file", "source_version", "dagster/code_version"
-INDEXED = (STORED_FILE, SOURCE_VERSION, CODE_VERSION)
-"""The metadata and tags of asset events by which one query finds them for all months.
+STORED_FILE, SOURCE_VERSION = "stored_file", "source_version"
+INDEXED = (STORED_FILE, SOURCE_VERSION)
+"""The metadata of asset events that one query finds for all months.
 
 Dagster keeps metadata inside each event, and reads one event in a millisecond. A history of 20
 years has 24,000 of them.
@@ -103,9 +103,9 @@ class BatchedAssetEvents:
             about = happened.asset_observation_data.asset_observation
         else:
             return {}
-        named = {key: str(value.value) for key, value in about.metadata.items()} | about.tags
         indexed: Mapping[str, str] = super()._tags_for_asset_event(event)  # type: ignore[misc]
-        return {**indexed, **{key: named[key] for key in INDEXED if key in named}}
+        ours = {key: about.metadata[key] for key in INDEXED if key in about.metadata}
+        return {**indexed, **{key: str(value.value) for key, value in ours.items()}}
 
     def _mirrored(self, rows: Rows) -> AbstractContextManager[None]:
         """Write the rows to the run's own database too, if there is one and the block succeeds."""

@@ -267,9 +267,9 @@ def _began(instance: dg.DagsterInstance, run_id: str) -> str:
 
 def _step_of(context: dg.AssetExecutionContext | dg.OutputContext) -> StepExecutionContext:
     if isinstance(context, dg.OutputContext):
-        step: StepExecutionContext = context.step_context
-        return step
-    return context.get_step_execution_context()
+        return context.step_context
+    step: StepExecutionContext = context.get_step_execution_context()  # Dagster does not say so
+    return step
 
 
 def record_passed_checks(
