@@ -217,18 +217,24 @@ def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, origin: str) -> pd
     :return: the frame with the schema's columns first and a new index
     :raises DataError: names the origin, column, ticker and date of the first bad row, and the count
     """
-    names = list(schema.columns)
-    if missing := [c for c in names if c not in frame.columns]:
+    needed = required_columns(schema)
+    if missing := [c for c in needed if c not in frame.columns]:
         raise DataError(
             f"{origin}: column {', '.join(missing)} is missing; "
-            f"{schema.name} needs {', '.join(names)}, found {', '.join(map(str, frame.columns))}"
+            f"{schema.name} needs {', '.join(needed)}, found {', '.join(map(str, frame.columns))}"
         )
     frame = frame.reset_index(drop=True)
     try:
         schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
         raise DataError(f"{origin}: {_explain(errors, frame)}") from None
+    names = [c for c in schema.columns if c in frame.columns]
     return frame[names + [c for c in frame.columns if c not in names]]
+
+
+def required_columns(schema: pa.DataFrameSchema) -> list[str]:
+    """The columns that every table of a schema has."""
+    return [name for name, column in schema.columns.items() if column.required]
 
 
 def _explain(errors: pa.errors.SchemaErrors, frame: pd.DataFrame) -> str:

@@ -40,6 +40,9 @@ from hawk_assets.sources import open_source
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.storage.tables import Tables
 
+KEPT_DIGESTS = "source_digests.json"
+"""The file below ``DAGSTER_HOME`` by which unchanged source files are not read again."""
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -158,6 +161,7 @@ def build_pipeline(
             _day_after(settings.end),
             settings.commitments,
             connect=partial(connect, settings.google_cloud_project),
+            kept=settings.dagster_home / KEPT_DIGESTS,
         ),
         **(resources or {}),
     }

@@ -1,6 +1,7 @@
 """Where raw data comes from: one module per kind of source, and the choice between them."""
 
 import re
+from pathlib import Path
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ def open_source(
     commitments: str | None = None,
     *,
     connect: Connect,
+    kept: Path | None = None,
 ) -> MarketDataSource:
     """The source that the settings name. Nothing is read or generated until it is used.
 
@@ -30,6 +32,7 @@ def open_source(
         with files and a table with a table; None or ``""`` for none. The built-in market has its
         own
     :param connect: creates a client of BigQuery
+    :param kept: the file where digests of unchanged files are kept; None keeps none
     :raises SettingsError: an unknown URL, a table with files, or reports for the built-in market
     """
     if setting in (None, "", "sample"):
@@ -49,7 +52,7 @@ def open_source(
                 "'sample', the built-in market"
             )
     if not tables:
-        return MarketDataFiles(setting, commitments or None)
+        return MarketDataFiles(setting, commitments or None, kept)
     if commitments and len(tables) == 1:
         raise SettingsError(
             f"HAWK_COMMITMENTS={commitments!r} is of a different kind than "

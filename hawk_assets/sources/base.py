@@ -1,14 +1,13 @@
 """What a source of raw data is, and how a change of its months is detected."""
 
-from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
-from hawk_assets.core.sessions import market_sessions, month_starts, shift
+from hawk_assets.core.schemas import required_columns
+from hawk_assets.core.sessions import shift
+from hawk_assets.sources.digests import OPTIONAL, Digests, digest_frame, version_of
 
 
 class Poll(NamedTuple):
@@ -56,33 +55,30 @@ class MarketDataSource(Protocol):
         start, end = months.min(), shift(months.max(), 1)
         bars = self.fetch_market_data(start, end)
         reports = self.fetch_commitments_of_traders(start, end)
-        rows = [
-            (month_starts(bars["date"]), _row_hashes(bars)),
-            (month_starts(reports["release_date"]), _row_hashes(reports)),
-        ]
-        found = {}
-        for month in months.unique().sort_values():
-            content = [hashes[dated == month].tobytes() for dated, hashes in rows]
-            if any(content):
-                found[month] = blake2b(b"|".join(content), digest_size=8).hexdigest()
-        sessions = market_sessions(bars)
-        return Poll(found, None if sessions.empty else sessions[-1])
+        return as_poll(months, digest_frame(bars, "date"), digest_frame(reports, "release_date"))
 
     def versions(self, months: pd.DatetimeIndex) -> dict[pd.Timestamp, str]:
         """The same versions as from ``poll``, for a caller that fetches next and can wait."""
         return self.poll(months).versions
 
 
-def _row_hashes(frame: pd.DataFrame) -> "NDArray[np.integer[Any]]":
-    """One hash per row. Different bits of NaN and of zero, as files have them, count as equal."""
-    plain = frame.copy()
-    for name in frame.select_dtypes("float64"):
-        values = frame[name].to_numpy(np.float64)
-        plain[name] = np.where(np.isnan(values), np.nan, values + 0.0)
-    return pd.util.hash_pandas_object(plain, index=False).to_numpy(np.uint64)
+def as_poll(months: pd.DatetimeIndex, bars: Digests, reports: Digests) -> Poll:
+    """What a source has for some months, from the digests of both tables."""
+    found, latest = {}, ""
+    for month in months.unique().sort_values():
+        held = bars.get(f"{month:%Y-%m}"), reports.get(f"{month:%Y-%m}")
+        if any(held):
+            found[month] = version_of(*held)
+        latest = max(latest, held[0].latest if held[0] else "")
+    return Poll(found, pd.Timestamp(latest) if latest else None)
+
+
+def given_columns(bars: pd.DataFrame) -> pd.DataFrame:
+    """The bars without those optional columns that have no value in them."""
+    return bars.drop(columns=[n for n in OPTIONAL if n in bars and bars[n].isna().all()])
 
 
 def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
     """A table without rows; its columns have their types."""
-    types = {name: str(column.dtype) for name, column in schema.columns.items()}
+    types = {name: str(schema.columns[name].dtype) for name in required_columns(schema)}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})

@@ -1,5 +1,8 @@
+import bz2
 import datetime
+import gzip
 import os
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from hawk_assets.core.errors import DataError
 from hawk_assets.core.schemas import COMMITMENTS_OF_TRADERS_SCHEMA, MARKET_DATA_SCHEMA, validate
+from hawk_assets.sources import digest_cache, files
 from hawk_assets.sources.local import MarketDataFiles
 from hawk_assets.sources.sample import SampleMarket
 
@@ -246,6 +250,210 @@ def test_csv_types_are_not_guessed_from_the_rows_above(tmp_path: Path) -> None:
     assert fetch(path, days[0], days[-1])["volume"].isna().sum() == 999
 
 
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, bz2.compress, pa.compress], ids=["gz", "bz2", "zst"]
+)
+def test_a_compressed_csv_is_read(tmp_path: Path, pack: Callable[..., bytes]) -> None:
+    plain = write(tmp_path / "x.csv", three_bars())
+    options = {"codec": "zstd", "asbytes": True} if pack is pa.compress else {}
+    (tmp_path / "y.csv.packed").write_bytes(pack(plain.read_bytes(), **options))
+    pd.testing.assert_frame_equal(fetch(tmp_path / "y.csv.packed"), fetch(plain))
+
+
+def test_a_csv_as_windows_writes_it_is_read(tmp_path: Path) -> None:
+    plain = write(tmp_path / "x.csv", three_bars())
+    lines = plain.read_text().replace("\n", "\r\n")
+    (tmp_path / "y.csv").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    pd.testing.assert_frame_equal(fetch(tmp_path / "y.csv"), fetch(plain))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+)
+def test_every_type_of_text_is_a_ticker(tmp_path: Path, kind: pa.DataType) -> None:
+    table = pa.Table.from_pandas(three_bars(), preserve_index=False)
+    tickers = pa.array(["A", "B", "A"]).cast(kind)
+    pq.write_table(table.set_column(1, "ticker", tickers), tmp_path / "x.parquet")
+    assert fetch(tmp_path / "x.parquet")["ticker"].tolist() == ["A", "B", "A"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.decimal32(9, 4), pa.decimal64(18, 4), pa.decimal128(18, 4), pa.decimal256(50, 4)],
+    ids=str,
+)
+def test_a_decimal_is_the_same_number_as_its_text(tmp_path: Path, kind: pa.DataType) -> None:
+    numbers = np.arange(10_000, 90_000, 7)
+    days = pd.date_range("1900-01-01", periods=len(numbers))
+    bars = pd.DataFrame({"date": days, "ticker": "A"}).assign(**dict.fromkeys(COLUMNS[2:], 1.0))
+    bars["high"] = numbers / 100
+    prices = pa.array([Decimal(int(n)).scaleb(-2) for n in numbers], kind)
+    table = pa.Table.from_pandas(bars, preserve_index=False).set_column(3, "high", prices)
+    pq.write_table(table, tmp_path / "x.parquet")
+    found = fetch(tmp_path / "x.parquet", days[0], days[-1])
+    csv = fetch(write(tmp_path / "x.csv", bars), days[0], days[-1])
+    pd.testing.assert_frame_equal(found, csv, check_exact=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_ticker_without_a_letter_is_missing(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"x{suffix}", three_bars(ticker=["A", "", "B"]))
+    text = message(lambda: fetch(path))
+    assert "ticker" in text
+    assert "is missing" in text
+
+
+def test_a_day_without_a_midnight_is_that_day(tmp_path: Path) -> None:
+    """In Sao Paulo, 2 November 2004 began at one o'clock."""
+    first, hours = 1_099_364_400, np.array([0, 0, 23])
+    dates = pa.array(first + 3600 * hours, pa.timestamp("s", "America/Sao_Paulo"))
+    table = pa.Table.from_pandas(three_bars(), preserve_index=False).set_column(0, "date", dates)
+    pq.write_table(table, tmp_path / "x.parquet")
+    found = fetch(tmp_path / "x.parquet", pd.Timestamp("2004-11-01"), pd.Timestamp("2004-12-01"))
+    assert found["date"].dt.strftime("%d").tolist() == ["02", "02", "03"]
+
+
+def test_an_unknown_time_zone_names_the_file_and_the_column(tmp_path: Path) -> None:
+    dates = pa.array([1577923200000000] * 3, pa.timestamp("us", "China Standard Time"))
+    table = pa.Table.from_pandas(three_bars(), preserve_index=False).set_column(0, "date", dates)
+    pq.write_table(table, tmp_path / "x.parquet")
+    source = MarketDataFiles(str(tmp_path / "x.parquet"))
+    for text in (
+        message(lambda: source.fetch_market_data(JAN, FEB)),
+        message(lambda: source.versions(MONTHS)),
+    ):
+        assert text.startswith(f"{tmp_path}/x.parquet: column date has the time zone 'China Stand")
+
+
+def test_a_damaged_parquet_file_is_an_error_within_a_second_and_never_a_wait(
+    tmp_path: Path,
+) -> None:
+    """One byte of the file changed, at places all over it; some changes do no harm."""
+    sound = write(tmp_path / "x.parquet", three_bars()).read_bytes()
+    rng, told = np.random.default_rng(3), 0
+    for at in rng.integers(0, len(sound), 300):
+        damaged = bytearray(sound)
+        damaged[at] ^= int(rng.integers(1, 256))
+        (tmp_path / "x.parquet").write_bytes(damaged)
+        began = time.perf_counter()
+        try:
+            fetch(tmp_path / "x.parquet")
+        except DataError as error:
+            told += str(error).startswith(str(tmp_path / "x.parquet"))
+        assert time.perf_counter() - began < 1
+    assert told > 50
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reads = write(tmp_path / "x.csv", three_bars()), []
+    load = files._load
+
+    def load_slowly(*of: object) -> pa.Table:
+        found = load(*of)  # type: ignore[arg-type]
+        reads.append(found)
+        if len(reads) <= restless:
+            write(path, three_bars(close=9.0 + len(reads) / 10, high=20.0, low=1.0))
+        return found
+
+    monkeypatch.setattr(files, "_load", load_slowly)
+    monkeypatch.setattr(files, "_PAUSE", 0.01)
+    restless = 1
+    assert fetch(path)["close"].tolist() == [9.1] * 3
+    restless = 99
+    assert message(lambda: fetch(path)).startswith(f"{path}: the file changes while it is read")
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    assert "is not a file" in message(lambda: fetch(tmp_path / "x.csv"))
+
+
+# Files that have not changed are not read again.
+
+
+@pytest.fixture
+def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of three files that are old enough to be kept."""
+    monkeypatch.setattr(digest_cache, "_SETTLED", 0)
+    for n, ticker in enumerate("ABC"):
+        bars = three_bars(ticker=ticker)[int(n > 0) :].drop_duplicates("date")
+        write(tmp_path / "prices" / f"{ticker}.csv", bars)
+    time.sleep(0.02)
+    return tmp_path
+
+
+def reads_of(source: MarketDataFiles, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that a poll reads."""
+    found: list[str] = []
+    load = files._load
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            files, "_load", lambda path, *of: (found.append(path.name), load(path, *of))[1]
+        )
+        source.versions(MONTHS)
+    return found
+
+
+def test_a_poll_reads_only_files_that_have_changed(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source() -> MarketDataFiles:
+        return MarketDataFiles(str(settled / "prices"), kept=settled / "kept.json")
+
+    assert reads_of(source(), monkeypatch) == ["A.csv", "B.csv", "C.csv"]
+    assert reads_of(source(), monkeypatch) == []
+    write(settled / "prices" / "B.csv", three_bars(ticker="B", close=9.0, low=1.0)[:1])
+    assert reads_of(source(), monkeypatch) == ["B.csv"]
+    assert source().versions(MONTHS) == MarketDataFiles(str(settled / "prices")).versions(MONTHS)
+
+
+def test_a_file_rewritten_with_its_old_size_and_time_is_read_again(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = MarketDataFiles(str(settled / "prices"), kept=settled / "kept.json")
+    before, path = source.versions(MONTHS), settled / "prices" / "B.csv"
+    state = path.stat()
+    path.write_text(path.read_text().replace("10.0", "10.5"))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert source.versions(MONTHS) != before
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed", "folder", "other"])
+def test_kept_digests_that_are_lost_or_damaged_only_cost_time(settled: Path, damage: str) -> None:
+    kept, pattern = settled / "kept.json", str(settled / "prices")
+    expected = MarketDataFiles(pattern, kept=kept).versions(MONTHS)
+    text = kept.read_text()
+    kept.unlink()
+    if damage == "cut":
+        kept.write_text(text[: len(text) // 2])
+    elif damage == "changed":
+        kept.write_text(text.replace("2020-01", "2020-02"))
+    elif damage == "folder":
+        kept.mkdir()
+    elif damage == "other":
+        kept.write_bytes(b"\xff\xfe not ours")
+    for _ in range(2):
+        assert MarketDataFiles(pattern, kept=kept).versions(MONTHS) == expected
+
+
+def test_a_file_that_has_just_changed_is_not_kept(tmp_path: Path) -> None:
+    """It may change again within the resolution of its time."""
+    path, kept = write(tmp_path / "x.csv", three_bars()), tmp_path / "kept.json"
+    MarketDataFiles(str(path), kept=kept).versions(MONTHS)
+    assert not kept.exists()
+
+
+def test_a_number_that_is_none_changes_its_month_and_is_told_when_fetched(tmp_path: Path) -> None:
+    later = three_bars(date=DAYS + pd.DateOffset(months=1))
+    path = write(tmp_path / "x.csv", pd.concat([three_bars(), later]))
+    before = MarketDataFiles(str(path)).versions(MONTHS)
+    write(path, pd.concat([three_bars(), later.assign(close=["10", "oops", "10"])]))
+    after = MarketDataFiles(str(path)).versions(MONTHS)
+    assert [m for m in MONTHS if before.get(m) != after.get(m)] == [FEB]
+
+
 # Only the requested rows are read.
 
 
@@ -299,7 +507,21 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "empty.csv": (b"", "is empty (0 bytes); write it again or remove it"),
     "picture.parquet": (b"\x89PNG\r\n\x1a\n\0\0\0,", "neither Parquet nor comma-separated CSV"),
     "notes.csv": (b"prices from the vendor\nA 10\n", "neither Parquet nor comma-separated CSV"),
-    "semicolon.csv": (b"date;ticker;close\n", "neither Parquet nor comma-separated CSV"),
+    "semicolon.csv": (
+        b"date;ticker;close\n",
+        "neither Parquet nor comma-separated CSV (the header is separated by ';', not by commas)",
+    ),
+    "tabs.tsv": (b"date\tticker\tclose\n", "separated by '\\t', not by commas"),
+    "archive.zip": (b"PK\x03\x04\0,", "it is an archive: unpack it"),
+    "latin_header.csv": (
+        "date,ticker,open,high,low,close,volume,Währung\n".encode("latin-1"),
+        "the header is not UTF-8 text; write the file as UTF-8",
+    ),
+    "sixteen.csv": (",".join(COLUMNS).encode("utf-16"), "neither Parquet nor comma-separated CSV"),
+    "cut.csv.gz": (
+        gzip.compress(b",".join(c.encode() for c in COLUMNS) + b"\n" + b"x" * 999)[:40],
+        "cannot be read: Truncated compressed stream",
+    ),
     "header.csv": (",".join(COLUMNS).encode() + b"\n", "has no rows"),
     "cut.parquet": (b"PAR1" + b"x" * 99, "Parquet magic bytes not found in footer"),
     "wide.csv": (
