@@ -6,6 +6,7 @@ models that did not fail.
 
 from collections.abc import Container, Mapping, Sequence
 from time import perf_counter
+from types import MappingProxyType
 
 import dagster as dg
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from hawk_assets.commands.events import Report, StageResult
 from hawk_assets.commands.turns import Turn
 from hawk_assets.core.types import Flags, TableKey
+from hawk_assets.orchestration.assets.market_data import SOURCE_CHANGES
 from hawk_assets.orchestration.automation.failure_reason import failure_reason
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import STAGES, Table
@@ -24,7 +26,11 @@ SKIPPED = "skipped: upstream failed: "
 
 
 def run_stages(
-    pipeline: Pipeline, turn: Turn, to_materialise: Mapping[TableKey, Flags], report: Report
+    pipeline: Pipeline,
+    turn: Turn,
+    to_materialise: Mapping[TableKey, Flags],
+    report: Report,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[TableKey, str]:
     """Materialise months of tables, stage after stage.
 
@@ -32,6 +38,7 @@ def run_stages(
     UI meanwhile is waited for before the next stage.
 
     :param to_materialise: per table, the months
+    :param tags: further tags of the runs
     :return: the tables that failed or were skipped, and why
     :raises KeyboardInterrupt: the user stopped it
     """
@@ -54,7 +61,7 @@ def run_stages(
                 turn.wait_for_runs()
                 raise_if_received()
                 report(stage)
-                result = run_stage(pipeline, turn.instance, ready, first, last, turn.command)
+                result = run_stage(pipeline, turn.instance, ready, first, last, turn.command, tags)
                 raise_if_received()  # what a signal has broken is no failure of a table
                 failed |= result.failed
                 report(result)
@@ -68,10 +75,12 @@ def run_stage(
     first: str,
     last: str,
     command: str = "hawk",
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> StageResult:
     """Materialise tables of one stage for a range of months, in one Dagster run.
 
     :param command: which command does it, for others who look at the run
+    :param further: further tags of the run
     :raises KeyboardInterrupt: the user stopped it
     """
     began = perf_counter()
@@ -80,7 +89,7 @@ def run_stage(
             instance=instance,
             asset_selection=[dg.AssetKey(table.key) for table in tables],
             run_id=run_id,
-            tags={**range_tags(first, last), **tags},
+            tags={**range_tags(first, last), **tags, **further},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
@@ -107,7 +116,7 @@ def run_stage(
         materialised=len(materialised),
         seconds=perf_counter() - began,
         failed={t.key: errors.get(t.key, reason) for t in tables if t.key not in keys},
-        warnings=_restatements([month for _, month in materialised])
+        warnings=_source_changes([month for _, month in materialised])
         + [
             f"{check.asset_key.to_user_string()}: {check.description}"
             for check in bad
@@ -116,14 +125,10 @@ def run_stage(
     )
 
 
-def _restatements(months: Sequence[dg.AssetMaterialization]) -> list[str]:
-    """One line per month of market data in which the source restated rows."""
-    return [
-        f"restated: {month.metadata['restated_rows'].value} rows of {month.partition}, the first "
-        f"{month.metadata['first_restated'].value}"
-        for month in months
-        if "restated_rows" in month.metadata
-    ]
+def _source_changes(months: Sequence[dg.AssetMaterialization]) -> list[str]:
+    """What the source has changed in what was stored, in lines."""
+    texts = [month.metadata[SOURCE_CHANGES] for month in months if SOURCE_CHANGES in month.metadata]
+    return [line for text in texts for line in str(text.value).split("\n")]
 
 
 def _failed_upstream(table: Table, failed: Container[TableKey]) -> TableKey | None:

@@ -8,7 +8,7 @@ import numpy as np
 from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import Flags, TableKey
 from hawk_assets.orchestration.assets.stage import CONTRACT
-from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
+from hawk_assets.orchestration.automation.source_sensor import changed_months
 from hawk_assets.orchestration.automation.staleness import (
     History,
     months_to_materialise,
@@ -18,6 +18,7 @@ from hawk_assets.orchestration.automation.staleness import (
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import Table
 from hawk_assets.orchestration.instance.run_owners import fetch_in_progress
+from hawk_assets.orchestration.partitions import months_of
 
 CODE_VERSION_TAG = "dagster/code_version"
 
@@ -79,8 +80,8 @@ def find_pending(
     """
     runs = [found.run.run_id for found in fetch_in_progress(instance)]
     history, running = read_progress(instance, pipeline.catalog, pipeline.months, runs)
-    offered = pipeline.source.poll(watched_months(pipeline.partitions)).versions
-    changes = changed_months(offered, instance)
+    every = months_of(pipeline.months)
+    changes = changed_months(pipeline.source.versions(every), every, instance)
     changed = np.isin(pipeline.months, [key_of(month) for month in changes])
     seeds = {}
     for key, table in pipeline.catalog.items():

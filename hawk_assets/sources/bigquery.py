@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 Connect = Callable[[], "Client"]
 
-POLL_SECONDS, FETCH_SECONDS = 40.0, 300.0
-"""The longest wait for an answer, including retries. Dagster stops a sensor after 60 s."""
+POLL_SECONDS, FETCH_SECONDS = 25.0, 300.0
+"""The longest wait for an answer, including retries. Dagster stops a sensor after 60 s, and one
+that has found something asks twice."""
 
 _RELEASED_WITHIN = 100
 """The most days between a report and its release; the longest so far, in 2025, was 50."""

@@ -13,9 +13,10 @@ from dagster._core.test_utils import freeze_time
 from hawk_assets.commands.backfill import backfill
 from hawk_assets.commands.refresh import refresh
 from hawk_assets.commands.runs import run_stage
-from hawk_assets.orchestration.automation.source_sensor import changed_months, watched_months
+from hawk_assets.orchestration.automation.source_sensor import changed_months
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
 from hawk_assets.orchestration.catalog import COMBINED_INSIGHTS, RAW_DATA
+from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.local import MarketDataFiles
@@ -64,8 +65,9 @@ def pipeline(home: Path, storage: str, passes: Callable[[], None] = lambda: None
 
 
 def changed_months_of(of: Pipeline, instance: dg.DagsterInstance) -> list[str]:
-    offered = of.source.poll(watched_months(of.partitions)).versions
-    return [f"{month:%Y-%m-%d}" for month in changed_months(offered, instance)]
+    months = months_of(list(of.partitions.get_partition_keys()))
+    changed = changed_months(of.source.versions(months), months, instance)
+    return [f"{month:%Y-%m-%d}" for month in changed]
 
 
 def test_a_run_of_august_that_ends_in_september_stores_august_and_september_follows(

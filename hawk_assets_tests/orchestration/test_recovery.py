@@ -129,9 +129,13 @@ def test_a_restated_price_is_announced_recomputed_and_reported_and_nothing_else(
         assert not failed
         assert desk.materialised(since=last) == announced
         assert desk.pending() == set()
-        assert runs[0].warnings == ["restated: 1 rows of 2015-09-01, the first FULL on 2015-09-15"]
+        line = (
+            "restated: 1 row of market_data from 2015-09-15 to 2015-09-15, the first FULL on "
+            "2015-09-15"
+        )
+        assert runs[0].warnings == [line]
         notes = metadata(desk, MARKET_DATA, "2015-09-01")
-        assert (notes["restated_rows"], notes["first_restated"]) == (1, "FULL on 2015-09-15")
+        assert (notes["restated_rows"], notes["source_changes"]) == (1, line)
 
         after = desk.files()
         assert {file for file in after if after[file] != before[file]} == announced

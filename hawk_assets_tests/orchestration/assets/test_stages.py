@@ -11,7 +11,6 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from hawk_assets.commands.runs import run_stage
 from hawk_assets.commands.selection import select_tables
-from hawk_assets.orchestration.assets.market_data import restated_rows
 from hawk_assets.orchestration.assets.stage import CONTRACT
 from hawk_assets.orchestration.catalog import (
     COMBINED_INSIGHTS,
@@ -127,25 +126,6 @@ def test_a_contract_that_was_broken_has_passed_after_the_next_run(tmp_path: Path
             assert (MARKET_DATA not in desk.backfill(None, None, "market_data")) == passes
             (record,) = desk.instance.event_log_storage.get_asset_check_execution_history(key, 1)
             assert (record.status == AssetCheckExecutionRecordStatus.SUCCEEDED) == passes
-
-
-def test_restated_rows_are_those_that_differ_or_are_gone() -> None:
-    stored = of("FULL", "NANS")
-    fetched = stored.copy()
-    changed, filled, emptied, removed = (
-        stored.index[stored["close"].notna()][[10, 300]].tolist()
-        + stored.index[stored["close"].isna()][:1].tolist()
-        + [400]
-    )
-    fetched.loc[changed, "volume"] += 1
-    fetched.loc[filled, "close"] = np.nan
-    fetched.loc[emptied, "close"] = 5.0
-    later = stored.iloc[[-1]].assign(date=pd.Timestamp("2016-01-04"))
-    fetched = pd.concat([fetched.drop(index=removed).sample(frac=1, random_state=1), later])
-    expected = stored.loc[sorted([changed, filled, emptied, removed]), ["date", "ticker"]]
-    assert restated_rows(stored, fetched).equals(expected.reset_index(drop=True))
-    assert restated_rows(stored, stored).empty
-    assert restated_rows(stored.iloc[:0], fetched).empty
 
 
 def test_a_month_before_any_record_is_no_unsolved_one(tmp_path: Path) -> None:

@@ -18,14 +18,15 @@ from dagster._daemon.sensor import execute_sensor_iteration
 
 from hawk_assets.commands.runs import run_stage
 from hawk_assets.core.errors import DataError
+from hawk_assets.orchestration.assets.market_data import ACCEPTS_SHORTER
 from hawk_assets.orchestration.automation.source_sensor import (
     WATCHED_MONTHS,
     build_source_sensor,
     changed_months,
-    watched_months,
 )
 from hawk_assets.orchestration.build import Pipeline, build_pipeline
-from hawk_assets.orchestration.catalog import RAW_DATA
+from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
+from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.orchestration.settings import Settings
 from hawk_assets.sources.base import MarketDataSource
 from hawk_assets.sources.sample import SampleMarket
@@ -40,8 +41,8 @@ def changed_months_of(
     pipeline: Pipeline, instance: dg.DagsterInstance, source: MarketDataSource | None = None
 ) -> Mapping[pd.Timestamp, str]:
     """What has changed in the pipeline's source, or in another one."""
-    months = watched_months(pipeline.partitions)
-    return changed_months((source or pipeline.source).versions(months), instance)
+    months = months_of(pipeline.months)
+    return changed_months((source or pipeline.source).versions(months), months, instance)
 
 
 class Desk:
@@ -74,9 +75,18 @@ class Desk:
         self.prices.loc[row, "close"] = self.prices.loc[row, "high"] = close
         self.save()
 
-    def fetch(self, first: str, last: str) -> None:
+    def fetch(self, first: str, last: str, **tags: str) -> None:
         raw = [self.pipeline.catalog[key] for key in RAW_DATA]
-        assert not run_stage(self.pipeline, self.instance, raw, first, last).failed
+        run = run_stage(self.pipeline, self.instance, raw, first, last, further=tags)
+        assert not run.failed
+
+    def refused(self, first: str, last: str) -> dict[tuple[str, ...], str]:
+        """Why a run over these months stores nothing."""
+        market_data = [self.pipeline.catalog[MARKET_DATA]]
+        return run_stage(self.pipeline, self.instance, market_data, first, last).failed
+
+    def stored(self, month: str) -> pd.DataFrame:
+        return self.pipeline.storage.read(MARKET_DATA, months_of([month]))
 
     def changed(self) -> list[str]:
         return [f"{month:%Y-%m-01}" for month in changed_months_of(self.pipeline, self.instance)]
@@ -119,7 +129,7 @@ def test_nothing_is_asked_for_while_the_source_has_not_changed(desk: Desk) -> No
 def test_nothing_is_asked_for_before_the_first_backfill(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         desk = Desk(instance, tmp_path)
-        assert len(desk.changed()) == WATCHED_MONTHS
+        assert desk.changed() == desk.pipeline.months
         assert desk.poll() == dg.SkipReason("there is no history yet; run: hawk backfill")
 
 
@@ -142,16 +152,53 @@ def test_a_restated_price_changes_its_month_and_is_fetched_with_all_later_months
     assert desk.changed() == []
 
 
-def test_months_further_back_than_those_watched_are_not_compared(desk: Desk) -> None:
+def test_the_sensor_watches_the_latest_months_and_then_compares_all_of_them(desk: Desk) -> None:
     months = desk.pipeline.months
-    desk.set_close(months[-WATCHED_MONTHS - 1], 11.0)
-    assert desk.changed() == []
+    desk.set_close(months[0], 11.0)
+    assert desk.changed() == [months[0]]
+    assert desk.poll() == dg.SkipReason("nothing new since 2020-04-16")
     desk.set_close(months[-WATCHED_MONTHS], 11.0)
-    assert desk.changed() == [months[-WATCHED_MONTHS]]
+    assert desk.changed() == [months[0], months[-WATCHED_MONTHS]]
+    assert desk.asked() == (months[0], months[-1])
+    desk.fetch(*desk.asked())
+    assert desk.changed() == []
 
 
-def test_a_month_that_the_source_has_lost_is_not_changed(desk: Desk) -> None:
+def test_the_sensor_does_not_fetch_what_nobody_has_asked_for(tmp_path: Path) -> None:
+    """Older months that have never been materialised are left to ``hawk backfill``."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        desk = Desk(instance, tmp_path)
+        desk.fetch("2019-04-01", "2020-04-01")
+        assert desk.poll() == dg.SkipReason("nothing new since 2020-04-16")
+        desk.set_close("2020-02-01", 11.0)
+        assert desk.changed()[:2] == ["2019-01-01", "2019-02-01"]
+        assert desk.asked() == ("2020-02-01", "2020-04-01")
+
+
+def test_a_month_that_the_source_has_lost_is_changed(desk: Desk) -> None:
+    """A hole in the source: the stored rows follow it."""
     desk.prices = desk.prices[desk.prices["date"].dt.strftime("%Y-%m") != "2020-02"]
+    desk.save()
+    assert desk.changed() == ["2020-02-01"]
+    desk.fetch("2020-02-01", "2020-02-01")
+    assert desk.changed() == []
+    assert desk.stored("2020-02-01").empty
+
+
+def test_content_that_is_refused_is_asked_for_once(desk: Desk) -> None:
+    """The file ends too early. The run key is that of the content: Dagster starts no second run."""
+    whole = desk.prices
+    desk.prices = whole[whole["date"] < "2020-03-10"]
+    desk.save()
+    assert desk.changed() == ["2020-03-01", "2020-04-01"]
+    key = desk.run_key()
+    (why,) = set(desk.refused(*desk.asked()).values())
+    assert why == (
+        "the source ends on 2020-03-06, market_data on 2020-04-16: is the source complete? To "
+        "follow it and drop the rows: hawk backfill --from 2020-03-01"
+    )
+    assert desk.run_key() == key
+    desk.prices = whole
     desk.save()
     assert desk.changed() == []
 
@@ -160,7 +207,7 @@ def test_a_month_that_was_fetched_empty_is_not_changed_until_it_has_a_session(de
     months = desk.prices["date"].dt.strftime("%Y-%m-01")
     april, desk.prices = desk.prices[months == "2020-04-01"], desk.prices[months < "2020-04-01"]
     desk.save()
-    desk.fetch("2020-03-01", "2020-04-01")
+    desk.fetch("2020-03-01", "2020-04-01", **{ACCEPTS_SHORTER: "true"})
     assert desk.changed() == []
     desk.prices = pd.concat([desk.prices, april])
     desk.save()
@@ -307,7 +354,7 @@ def test_the_daemon_fetches_a_change_once_and_outlives_a_source_that_cannot_be_r
                 run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
             ).records
             assert {(tuple(r.asset_key.path), r.partition_key) for r in fetched if r.asset_key} == {
-                (key, month) for key in RAW_DATA for month in desk.pipeline.months[-WATCHED_MONTHS:]
+                (key, month) for key in RAW_DATA for month in desk.pipeline.months
             }
             assert desk.changed() == []
             assert daemon.turn().status == TickStatus.SKIPPED
