@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from hawk_assets.core.errors import HawkError, SettingsError
 from hawk_assets.orchestration.interrupts import STOPPED, end, received, recording
-from hawk_assets.printing.console import err, out, print_json
+from hawk_assets.printing.console import (
+    accept_any_text,
+    err,
+    one_line,
+    out,
+    print_error,
+    print_json,
+    styled,
+)
 from hawk_assets.printing.progress import ProgressPrinter, exit_with_failures
 
 if TYPE_CHECKING:
@@ -34,8 +41,11 @@ def run() -> int:
 
     :return: the exit code
     """
+    accept_any_text()
     try:
         cli.main(standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
     except SystemExit as error:
         return int(error.code or 0)
     except KeyboardInterrupt:
@@ -48,25 +58,29 @@ def run() -> int:
 
 def _stop() -> int:
     if not received():
-        err.print(f"[red]{STOPPED}[/]")
+        err.print(styled((STOPPED, "red")))
     return 130
 
 
 def _explain(error: Exception) -> int:
     """Print an error of the user's; raise any other."""
     if isinstance(error, HawkError):
-        err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        print_error(error)
     elif isinstance(error, ModuleNotFoundError):
-        err.print(
-            f"[red]error:[/] {escape(str(error))}: this command needs the whole graph, and the "
-            "installation of one service has only its part; run: pip install 'hawk-assets\\[all]'",
-            soft_wrap=True,
+        print_error(
+            f"{error}: this command needs the whole graph, and the installation of one service "
+            "has only its part; run: pip install 'hawk-assets[all]'"
         )
     elif isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
     elif isinstance(error, click.Abort):
         return _stop()
+    elif isinstance(error, BrokenPipeError):
+        # Whoever read the output has seen enough, as head does. Nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif isinstance(error, OSError):
+        print_error(f"the operating system refuses: {error}")
     else:
         raise error
     return 1
@@ -98,8 +112,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
 @cli.command()
-@click.option("--from", "first", metavar="YYYY-MM-01", help="first month; default: the very first")
-@click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
+@click.option("--from", "first", metavar="YYYY-MM", help="first month; default: the very first")
+@click.option("--to", "last", metavar="YYYY-MM", help="last month; default: the open one")
 @click.option("--select", multiple=True, metavar="NAME", help="stage, model or table; repeatable")
 def backfill(first: str | None, last: str | None, select: tuple[str, ...]) -> None:
     """Materialise a range of months.
@@ -125,12 +139,17 @@ def demo() -> None:
     from hawk_assets.printing.book import print_book
 
     with _opened() as (pipeline, instance), ProgressPrinter() as progress:
-        out.print(f"prices: {pipeline.source.description}\ntables: {pipeline.storage.root}\n")
+        for name, value in (
+            ("prices", pipeline.source.description),
+            ("tables", pipeline.storage.root),
+        ):
+            out.print(f"{name}: {one_line(value)}", soft_wrap=True)
+        out.print()
         tables, months = list(pipeline.catalog.values()), pipeline.months
         failed = backfill(pipeline, instance, tables, months[0], months[-1], progress)
-    if COMBINED_INSIGHTS not in failed:
-        out.print()
-        print_book(latest_book(pipeline))
+        if COMBINED_INSIGHTS not in failed:
+            out.print()
+            print_book(latest_book(pipeline, instance))
     exit_with_failures(failed)
 
 
@@ -195,7 +214,7 @@ def new_model(name: str, hold: bool) -> None:
     here = Path.cwd()
     model, test = write_skeleton(name, here, hold)
     for file in (model, test):
-        out.print(f"wrote {file.relative_to(here)}")
+        out.print(f"wrote {one_line(file.relative_to(here))}")
     out.print("The model already passes its tests. Next:")
     for command in next_commands(model, test, here):
         out.print(f"  {command}", highlight=False, soft_wrap=True)
@@ -209,10 +228,10 @@ def show(as_json: bool) -> None:
     With its pending orders, the model weights and the metrics.
     """
     from hawk_assets.commands.show import latest_book
-    from hawk_assets.orchestration.build import build_pipeline
     from hawk_assets.printing.book import print_book
 
-    book = latest_book(build_pipeline())
+    with _opened() as (pipeline, instance):
+        book = latest_book(pipeline, instance)
     if as_json:
         print_json(book)
     else:
@@ -250,8 +269,8 @@ def _parse_date(text: str | None) -> "pd.Timestamp | None":
 
 @cli.command()
 @_json
-@click.option("--from", "first", metavar="YYYY-MM-01", help="default: the first with a record")
-@click.option("--to", "last", metavar="YYYY-MM-01", help="last month; default: the open one")
+@click.option("--from", "first", metavar="YYYY-MM", help="default: the first with a record")
+@click.option("--to", "last", metavar="YYYY-MM", help="last month; default: the open one")
 def compare(as_json: bool, first: str | None, last: str | None) -> None:
     """Compare all objectives out of sample.
 

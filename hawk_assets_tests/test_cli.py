@@ -16,6 +16,7 @@ import pytest
 
 from hawk_assets import cli
 from hawk_assets.models import discover, rsi
+from hawk_assets.orchestration.assets import weights
 from hawk_assets_tests.doubles.faults import Faults, Reply, Request, error_reply, serve
 from hawk_assets_tests.doubles.gcs import Gcs
 from hawk_assets_tests.pipelines import REPOSITORY, ragged_prices
@@ -106,8 +107,7 @@ def test_bad_prices_are_refused_by_file_ticker_and_date(
 ) -> None:
     spoilt(change)
     message = hawk("backfill", "--select", "market_data").is_refused()
-    assert f"market_data, commitments_of_traders: prices.parquet: {says}" in message
-    assert "2 tables failed; the rest succeeded" in message
+    assert f": prices.parquet: {says}" in message
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_a_source_that_holds_no_prices_is_refused(
     ("arguments", "env", "says"),
     [
         (["backfill", "--select", "rsi_41"], {}, f"did you mean {MODEL}"),
-        (["backfill", "--from", "2015-04-01"], {}, "--from 2015-04-01 is not a month of the"),
-        (["backfill", "--to", "March"], {}, "--to March is not a month of the history"),
+        (["backfill", "--from", "2015-04"], {}, "--from 2015-04 is not a month of the"),
+        (["backfill", "--to", "March"], {}, "--to 'March' is not a month; write it like 2006-01"),
         (["backfill", "--from", "2015-03-01", "--to", "2015-01-01"], {}, "is after --to"),
-        (["status"], {"HAWK_START": "2015-1"}, "HAWK_START='2015-1' is not the first day of a"),
+        (["status"], {"HAWK_START": "2015-1"}, "HAWK_START='2015-1' is not a month; write it like"),
         (["status"], {"HAWK_END": "2014-01-01"}, "HAWK_END=2014-01-01 is before HAWK_START"),
         (["status"], {"DAGSTER_HOME": "prices.parquet"}, "cannot be created"),
         (["status"], {"HAWK_MARKET_DATA": "ftp://prices"}, "HAWK_MARKET_DATA='ftp://prices'"),
@@ -255,6 +255,7 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert book["session"] == "2015-03-30"
     assert set(book) == {
         "session",
+        "behind",
         "held_on",
         "month",
         "objective",
@@ -282,6 +283,65 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert hawk("explain", "FULL").out.startswith("FULL ")
     assert "the book has no weight for 'NONE'" in hawk("explain", "NONE").is_refused()
     assert "'March' is not a date" in hawk("explain", "FULL", "--date", "March").is_refused()
+
+
+def test_tickers_are_printed_as_they_are(hawk: Hawk) -> None:
+    names = {"BTC[usdt]": "BTC[usdt]", "ES[/H4]": "ES[/H4]", ":eyes:": ":eyes:", "\x1b": "\\x1b"}
+    one = pd.read_parquet("prices.parquet").query("ticker == 'TICK'")
+    spoilt(lambda _: pd.concat([one.assign(ticker=name) for name in names]))
+    assert hawk(*BACKFILL).code == 0
+    orders = [line.split()[0] for line in hawk("show").out.splitlines()[2:6]]
+    assert sorted(orders) == sorted(names.values())
+    assert hawk("explain", "es[/h4]").out.startswith("ES[/H4] ")
+    assert hawk("explain", "\x1b").out.startswith("\\x1b ")
+    assert "'ES[/h5]'" in hawk("explain", "ES[/h5]").is_refused()
+
+
+def test_the_history_ends_where_hawk_end_says(hawk: Hawk) -> None:
+    assert hawk(*BACKFILL, "--from", "2015-01", "--to", "2015-03-01").code == 0
+    assert hawk("show", HAWK_END="2015-02").out.startswith("Book at the close of 2015-02-27,")
+    said = hawk("explain", "FULL", HAWK_END="2015-02").out
+    assert "of the book at the close of 2015-02-27" in said
+    wanted = hawk("explain", "FULL", "--date", "2015-03-30", HAWK_END="2015-02").is_refused()
+    assert "it has sessions from 2015-01 to 2015-02" in wanted
+
+
+def test_months_without_any_price_are_refused_with_the_span_of_the_prices(hawk: Hawk) -> None:
+    spoilt(lambda prices: prices[prices["date"] < "2015-02-11"])
+    message = hawk(*BACKFILL, HAWK_START="2013-01", HAWK_END="2014-06").is_refused()
+    assert "no prices from 2013-01 to 2014-06; its data is from 2015-01 to 2015-02-10" in message
+    assert "HAWK_START and HAWK_END" in message
+
+
+def test_a_book_behind_its_prices_says_so_and_why_on_its_first_line(
+    hawk: Hawk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = pd.read_parquet("prices.parquet")
+    spoilt(lambda prices: prices[prices["date"] < "2015-03-30"])
+    assert hawk(*BACKFILL).code == 0
+    prices.to_parquet("prices.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "_weights", lambda *_: 1 / 0)
+        assert "ZeroDivisionError" in hawk("refresh", "--stale-code").is_refused()
+    first = hawk("show").out.splitlines()[0]
+    assert first.startswith(
+        "Book at the close of 2015-03-27, 2 sessions behind the stored prices, which end on "
+        "2015-03-31; weights: the latest attempt failed: ZeroDivisionError"
+    )
+    assert "2 sessions behind" in json.loads(hawk("show", "--json").out)["behind"]
+    assert hawk("refresh").code == 0
+    assert hawk("show").out.startswith("Book at the close of 2015-03-31, to be traded")
+
+
+def test_output_that_cannot_be_written_is_an_error(hawk: Hawk) -> None:
+    with open("/dev/full", "w") as full:
+        end = subprocess.run([HAWK, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert end.returncode == 1
+    assert end.stderr == (
+        "error: the operating system refuses: [Errno 28] No space left on device\n"
+    )
+    seen_enough = subprocess.run(["sh", "-c", f"{HAWK} config | head -1"], capture_output=True)
+    assert (seen_enough.returncode, seen_enough.stderr) == (0, b"")
 
 
 def test_dagsters_tables_are_created_first_and_kept_as_they_are(hawk: Hawk, tmp_path: Path) -> None:

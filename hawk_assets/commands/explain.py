@@ -1,11 +1,13 @@
 """``hawk explain``: one weight of the book, taken apart down to the raw rows behind it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hawk_assets.aggregation.combination import build_contributions
+from hawk_assets.commands.show import months_with_rows
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
@@ -29,7 +31,9 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
 
     ``weight`` is the sum of the models' ``part``, in their order and in every bit; a part is the
     model's share of the book times the weight of its insight. A model without an insight for the
-    session keeps its last one: ``decided`` is that day. ``last_close`` is the day of the ticker's
+    session keeps its last one: ``decided`` is that day. ``signal_since`` is the first session of
+    those up to ``decided`` on which the signal is the same: the day on which a signal that is held
+    was given; None where that is over a year ago. ``last_close`` is the day of the ticker's
     last close up to then: a ticker without one on the day itself keeps its signal. ``state`` is
     what the signal saw of the ticker on that day. ``bars`` are the rows of market data behind the
     state, oldest first, and ``reports`` the commitments of traders, for a model that reads them.
@@ -42,26 +46,21 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     """
     storage = pipeline.storage
     key = COMBINED_INSIGHTS
-    stored = [month for month in storage.months(key) if storage.rows(key, month)]
+    stored = list(months_with_rows(pipeline, key))
     if not stored:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
-    month = stored[-1] if session is None else session.to_period("M").to_timestamp()
+    month = stored[0] if session is None else session.to_period("M").to_timestamp()
+    if month not in stored and session is not None:
+        raise _no_session(session, stored)
     book = storage.read(
         key, pd.DatetimeIndex([month]), ["date", "ticker", "weight"], missing_ok=True
     )
     session = book["date"].max() if session is None else session
     rows = book[book["date"] == session]
     if rows.empty:
-        raise SettingsError(
-            f"--date {session:%Y-%m-%d}: the book has no such session; it has sessions from "
-            f"{stored[0]:%Y-%m} to {stored[-1]:%Y-%m}"
-        )
+        raise _no_session(session, stored)
+    ticker = _find_ticker(ticker, list(rows["ticker"]), session)
     mine = rows[rows["ticker"] == ticker]
-    if mine.empty:
-        raise SettingsError(
-            f"the book has no weight for {ticker!r} on {session:%Y-%m-%d}; it has weights for "
-            + ", ".join(rows["ticker"])
-        )
     weights = storage.read(WEIGHTS, pd.DatetimeIndex([month]))
     how = weights.iloc[0]
     return {
@@ -76,6 +75,32 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
             for name, share, part, decided in _parts(pipeline, weights, ticker, session)
         ],
     }
+
+
+def _no_session(session: pd.Timestamp, stored: Sequence[pd.Timestamp]) -> SettingsError:
+    """:param stored: the months of the book, the latest first"""
+    return SettingsError(
+        f"--date {session:%Y-%m-%d}: the book has no such session; it has sessions from "
+        f"{stored[-1]:%Y-%m} to {stored[0]:%Y-%m}"
+    )
+
+
+def _find_ticker(name: str, tickers: Sequence[str], session: pd.Timestamp) -> str:
+    """A ticker as the book has it: exactly as it is written, else in any case.
+
+    :raises SettingsError: none, or several that differ in case only
+    """
+    found = [t for t in tickers if t == name] or [
+        t for t in tickers if t.casefold() == name.casefold()
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SettingsError(f"{name!r} may be {' or '.join(found)}; write it as the book has it")
+    raise SettingsError(
+        f"the book has no weight for {name!r} on {session:%Y-%m-%d}; it has weights for "
+        + ", ".join(tickers)
+    )
 
 
 def _parts(
@@ -123,6 +148,7 @@ def _explain_model(
         "decided": f"{decided:%Y-%m-%d}",
         "last_close": f"{traded:%Y-%m-%d}",
         "signal": float(insight["signal"]),
+        "signal_since": _signal_since(pipeline, model, ticker, decided, float(insight["signal"])),
         "insight_weight": float(insight["weight"]),
         "state": {} if state is None else _plain(state.drop(list(STATE_COLUMNS[:2]))),
         "sessions_before": sessions_needed(model, pipeline.settings.sizing),
@@ -139,6 +165,29 @@ def _explain_model(
         rows = pd.DataFrame({"release_date": known.released, **known.numbers})
         found["reports"] = _records(rows[-model.reports :])
     return found
+
+
+def _signal_since(
+    pipeline: Pipeline, model: TradingModel, ticker: str, decided: pd.Timestamp, signal: float
+) -> str | None:
+    """The first session of the unbroken run of equal signals that ends with ``decided``."""
+    first, since = shift(decided.to_period("M").to_timestamp(), 1), decided
+    for _ in range(12):
+        first = shift(first, -1)
+        rows = pipeline.storage.read(
+            insights(model.name),
+            pd.DatetimeIndex([first]),
+            ["date", "ticker", "signal"],
+            missing_ok=True,
+        )
+        if rows.empty:
+            return f"{since:%Y-%m-%d}"
+        own = rows[(rows["ticker"] == ticker) & (rows["date"] <= decided)]
+        for date, value in zip(own["date"][::-1], own["signal"][::-1], strict=True):
+            if value != signal:
+                return f"{since:%Y-%m-%d}"
+            since = date
+    return None
 
 
 def _row(frame: pd.DataFrame, ticker: str, date: pd.Timestamp) -> Any:

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.settings.values import parse_month
 
 
 def select_tables(catalog: Mapping[TableKey, Table], names: Iterable[str]) -> list[Table]:
@@ -37,13 +39,21 @@ def select_months(months: Sequence[str], first: str | None, last: str | None) ->
     :param last: default: the open one
     :raises SettingsError: not a month of the history
     """
-    for option, month in (("--from", first), ("--to", last)):
-        if month is not None and month not in months:
-            raise SettingsError(
-                f"{option} {month} is not a month of the history, {months[0]} to {months[-1]}; "
-                "write the first day of a month, or set HAWK_START and HAWK_END"
-            )
-    first, last = first or months[0], last or months[-1]
-    if first > last:
+    begin = months[0] if first is None else _find_month("--from", first, months)
+    end = months[-1] if last is None else _find_month("--to", last, months)
+    if begin > end:
         raise SettingsError(f"--from {first} is after --to {last}")
-    return first, last
+    return begin, end
+
+
+def _find_month(option: str, text: str, months: Sequence[str]) -> str:
+    try:
+        month = key_of(parse_month(text))
+    except ValueError as error:
+        raise SettingsError(f"{option} {text!r} {error}") from None
+    if month not in months:
+        raise SettingsError(
+            f"{option} {text} is not a month of the history, {months[0][:7]} to {months[-1][:7]}; "
+            "to change the history, set HAWK_START and HAWK_END"
+        )
+    return month

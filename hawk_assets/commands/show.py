@@ -1,10 +1,13 @@
 """``hawk show``: the latest combined book, as plain values."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 
 from hawk_assets.aggregation.parameters import BENCHMARKS
+from hawk_assets.commands.book_age import explain_age
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import sessions_of, shift
 from hawk_assets.core.types import TableKey
@@ -22,14 +25,15 @@ from hawk_assets.simulation.performance import pending_orders
 from hawk_assets.simulation.positions import last_positions
 
 
-def latest_book(pipeline: Pipeline) -> dict[str, Any]:
+def latest_book(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[str, Any]:
     """The target of the latest session, and what the simulated account holds.
 
     ``orders`` are the pending trades, as fractions of the portfolio: decided at the close of
     ``session``, each executed at a later close of its own ticker, or 0 where that has happened.
     ``last_close`` is the date of the ticker's last close, None where it has none in the month of
     ``session`` and the one before. ``held_on`` is the close at which ``held`` was held, None before
-    the first possible trade. ``metrics`` are those since the start.
+    the first possible trade. ``metrics`` are those since the start. ``behind`` says how old the
+    book is and why; it is empty for a book as it should be.
 
     :raises MissingMonthError: there is no book yet
     """
@@ -75,6 +79,7 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
     models.append({"model": "combined", **shares, "reason": "", "metrics": combined})
     return {
         "session": f"{session:%Y-%m-%d}",
+        "behind": explain_age(pipeline, instance, session),
         "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,
         "month": f"{month:%Y-%m}",
         **{name: str(first[name]) for name in ("objective", "solver", "status", "fallback")},
@@ -95,12 +100,21 @@ def latest_book(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _latest(pipeline: Pipeline, key: TableKey) -> pd.DataFrame:
-    """The last stored month of a table that has rows; an empty frame where none has."""
-    storage = pipeline.storage
-    for month in reversed(storage.months(key)):
-        if storage.rows(key, month):
-            return storage.read(key, pd.DatetimeIndex([month]))
+    """The last month of a table that has rows; an empty frame where none has."""
+    months = months_with_rows(pipeline, key)
+    for month in months:
+        return pipeline.storage.read(key, pd.DatetimeIndex([month]))
     return pd.DataFrame()
+
+
+def months_with_rows(pipeline: Pipeline, key: TableKey) -> Iterator[pd.Timestamp]:
+    """The stored months of the history that have rows, the latest first.
+
+    What is stored before HAWK_START or after HAWK_END is no part of the history.
+    """
+    storage = pipeline.storage
+    stored = storage.months(key).intersection(months_of(pipeline.months))
+    return (month for month in reversed(stored) if storage.rows(key, month))
 
 
 def _since_start(pipeline: Pipeline, key: TableKey) -> dict[str, float]:

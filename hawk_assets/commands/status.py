@@ -136,13 +136,13 @@ def _reasons(table: Table, pending: Pending, instance: dg.DagsterInstance) -> li
     if not table.upstreams and (pending.changed & stored).any():
         reasons.append("the source has other data")
     if (chosen & history.failed).any():
-        reasons.append(_failure(table, instance))
+        reasons.append(describe_failure(table, instance))
     if (chosen & ~stored & ~history.failed).any():
         reasons.append("never materialised")
     return reasons or ["an upstream will be recomputed"]
 
 
-def _failure(table: Table, instance: dg.DagsterInstance) -> str:
+def describe_failure(table: Table, instance: dg.DagsterInstance) -> str:
     """Why the latest attempt failed, as its check says; a run that died has no check."""
     key = dg.AssetCheckKey(dg.AssetKey(table.key), CONTRACT)
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)

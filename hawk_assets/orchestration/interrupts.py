@@ -69,7 +69,7 @@ def end(code: int) -> None:
     if signum := received():
         for it in _ENDING:
             signal.signal(it, signal.SIG_IGN)
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
             sys.stderr.write(f"{STOPPED}\n")
             sys.stderr.flush()
@@ -82,7 +82,8 @@ def end_process(code: int) -> None:
     """``end`` without Python's own end, which takes a second and knows no signals any more."""
     if not received():
         with suppress(OSError, ValueError):
-            sys.stdout.flush()
+            if sys.stdout:  # None where it was closed
+                sys.stdout.flush()
         atexit._run_exitfuncs()
     end(0)
     os._exit(code)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hawk_assets.printing.console import new_table, out
+from hawk_assets.printing.console import new_table, out, styled
 
 if TYPE_CHECKING:
     from hawk_assets.aggregation.comparison import Comparison
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
 def print_comparison(found: "Comparison") -> None:
     out.print(
-        f"[bold]{found.models} models, {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}[/], "
-        f"after costs of {found.cost_bps:g} bp per change of weight"
+        styled(
+            (f"{found.models} models, {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}", "bold"),
+            f", after costs of {found.cost_bps:g} bp per change of weight",
+        )
     )
     names = ("return", "volatility", "sharpe", "s.e.", "to equal", "s.e.", "p", "turnover")
     table = new_table("objective", *names, "months", left=("objective", "months"))

@@ -4,10 +4,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hawk_assets.printing.console import err, out
+from hawk_assets.printing.console import err, one_line, out, styled
 
 if TYPE_CHECKING:
     from hawk_assets.commands.events import Notice, StageResult
@@ -32,10 +31,14 @@ class ProgressPrinter:
         from hawk_assets.commands.events import Notice
 
         if isinstance(event, Notice):
-            err.print(escape(event.text), soft_wrap=True)
+            err.print(one_line(event.text), soft_wrap=True)
             return
         if isinstance(event, str):
-            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            columns = (
+                SpinnerColumn("line"),
+                TextColumn("{task.description}", markup=False),
+                TimeElapsedColumn(),
+            )
             self._display = Progress(
                 *columns, console=err, transient=True, disable=not err.is_terminal
             )
@@ -46,13 +49,15 @@ class ProgressPrinter:
         self.runs += 1
         first, last = event.first[:7], event.last[:7]
         span = first if first == last else f"{first} to {last}"
-        failed = f", [red]{len(event.failed)} failed[/]" if event.failed else ""
         out.print(
-            f"{event.stage:<22}{span:<20}{event.materialised:>6} months materialised{failed}  "
-            f"{event.seconds:6.1f} s"
+            styled(
+                f"{event.stage:<22}{span:<20}{event.materialised:>6} months materialised",
+                *[", ", (f"{len(event.failed)} failed", "red")] * bool(event.failed),
+                f"  {event.seconds:6.1f} s",
+            )
         )
         for warning in event.warnings:
-            err.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+            err.print(styled((one_line(warning), "yellow")), soft_wrap=True)
 
 
 def exit_with_failures(failed: "Mapping[TableKey, str]") -> None:
@@ -70,7 +75,7 @@ def exit_with_failures(failed: "Mapping[TableKey, str]") -> None:
         text = "skipped: an upstream failed" if key in skipped else why
         reasons.setdefault(text, []).append(key)
     for text, keys in reasons.items():
-        err.print(f"[red]{escape(_names(keys))}[/]: {escape(text)}", soft_wrap=True)
+        err.print(styled((_names(keys), "red"), f": {one_line(text)}"), soft_wrap=True)
     count = len(failed) - len(skipped)
     also = f", {len(skipped)} skipped" if skipped else ""
     err.print(f"{count} table{'s' * (count > 1)} failed{also}; the rest succeeded")

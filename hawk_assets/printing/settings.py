@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
+from rich.text import Text
 
-from hawk_assets.printing.console import new_table, out
+from hawk_assets.printing.console import new_table, one_line, out
 
 if TYPE_CHECKING:
     from hawk_assets.commands.config import Setting
@@ -22,12 +22,12 @@ def print_settings(settings: "Sequence[Setting]", file: str | None) -> None:
 
     :param file: the settings file that was read; None: there is none
     """
-    out.print(f"settings file: {escape(file) if file else 'none'}\n")
+    out.print(f"settings file: {one_line(file or 'none')}\n")
     columns = ("setting", "variable", "value", "from")
     table = new_table(*columns, left=columns)
     for setting in settings:
-        value = escape(str(setting.value))
+        value: str | Text = str(setting.value)
         if setting.value is None:
-            value = f"[dim]{escape(setting.unset.replace('`', '') or 'none')}[/]"
-        table.add_row(setting.key, setting.variable, value, escape(setting.source))
+            value = Text(setting.unset.replace("`", "") or "none", "dim")
+        table.add_row(setting.key, setting.variable, value, setting.source)
     out.print(table)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
-from hawk_assets.printing.console import new_table, out
+from hawk_assets.printing.console import new_table, one_line, out
 
 if TYPE_CHECKING:
     from hawk_assets.commands.status import TableStatus
@@ -36,7 +34,7 @@ def status_records(tables: "Sequence[TableStatus]") -> list[dict[str, Any]]:
 def print_activity(lines: Sequence[str]) -> None:
     """What is at work on the tables just now."""
     for line in lines:
-        out.print(f"running: {escape(line)}", soft_wrap=True)
+        out.print(f"running: {one_line(line)}", soft_wrap=True)
 
 
 def print_status(tables: "Sequence[TableStatus]") -> None:

@@ -59,10 +59,10 @@ def test_tables_are_selected_by_stage_by_model_and_by_name(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("first", "last", "says"),
     [
-        ("2014-12-01", None, "--from 2014-12-01 is not a month of the history, 2015-01-01 to"),
+        ("2014-12-01", None, "--from 2014-12-01 is not a month of the history, 2015-01 to"),
         (None, "2015-07-01", "--to 2015-07-01 is not a month"),
-        ("2015-02", None, "--from 2015-02 is not a month .* write the first day"),
-        ("2015-02-30", None, "--from 2015-02-30 is not a month"),
+        ("2015-2", None, "--from '2015-2' is not a month; write it like 2006-01, or as its first"),
+        ("2015-02-30", None, "--from '2015-02-30' is not a month"),
         ("2015-05-01", "2015-02-01", "--from 2015-05-01 is after --to 2015-02-01"),
     ],
 )

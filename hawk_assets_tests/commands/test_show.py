@@ -26,7 +26,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def test_orders_lead_from_what_is_held_to_the_target_of_the_latest_session(desk: Desk) -> None:
-    book, tables = latest_book(desk.pipeline), desk.tables()
+    book, tables = latest_book(desk.pipeline, desk.instance), desk.tables()
     assert (book["session"], book["held_on"], book["month"]) == ("2015-07-10",) * 2 + ("2015-07",)
 
     account = tables[COMBINED_PERFORMANCE].iloc[-1]
@@ -56,7 +56,7 @@ def test_the_next_session_holds_what_was_the_target(desk: Desk) -> None:
 
 
 def test_every_model_has_its_weight_its_reason_and_its_figures(desk: Desk) -> None:
-    book = latest_book(desk.pipeline)
+    book = latest_book(desk.pipeline, desk.instance)
     *models, combined = book["models"]
     assert [row["model"] for row in models] == sorted(model.name for model in MODELS)
     assert sum(row["weight"] for row in models) == pytest.approx(1.0)
@@ -70,7 +70,7 @@ def test_every_model_has_its_weight_its_reason_and_its_figures(desk: Desk) -> No
 
 
 def test_the_book_is_plain_json(desk: Desk) -> None:
-    book = latest_book(desk.pipeline)
+    book = latest_book(desk.pipeline, desk.instance)
     assert json.loads(json.dumps(book, allow_nan=False)) == book
 
 
@@ -78,7 +78,7 @@ def test_what_is_held_is_dated_when_the_account_is_behind_the_book(desk: Desk) -
     root = Path(desk.settings.storage)
     (root / "combined_performance" / "2015-07-01.parquet").unlink()
     try:
-        book = latest_book(desk.pipeline)
+        book = latest_book(desk.pipeline, desk.instance)
         assert (book["session"], book["held_on"]) == ("2015-07-10", "2015-06-30")
     finally:
         assert desk.backfill("2015-07", "2015-07", "combined_performance") == {}
@@ -89,4 +89,4 @@ def test_without_a_book_the_backfill_command_is_named(tmp_path: Path) -> None:
         open_desk(tmp_path, ragged_prices(), "2015-09") as desk,
         pytest.raises(MissingMonthError, match="no combined book yet; run: hawk backfill"),
     ):
-        latest_book(desk.pipeline)
+        latest_book(desk.pipeline, desk.instance)

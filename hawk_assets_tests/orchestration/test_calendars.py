@@ -92,7 +92,7 @@ def test_the_attribution_adds_up_to_the_return_of_the_account(desk: Desk) -> Non
 
 
 def test_the_orders_of_a_sunday_are_still_those_of_the_exchanges(desk: Desk) -> None:
-    book = latest_book(desk.pipeline)
+    book = latest_book(desk.pipeline, desk.instance)
     assert (book["session"], book["held_on"]) == ("2019-09-29",) * 2
     orders = {row["ticker"]: row for row in book["orders"]}
     assert orders["NY_FULL"]["last_close"] == orders["TK_FULL"]["last_close"] == "2019-09-27"

@@ -1,5 +1,6 @@
 """Alerts, and the webhook that takes them: ``HAWK_WEBHOOK``."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,11 +33,14 @@ class Webhook:
     ui_url: str | None = None
 
     def post(self, alert: Alert) -> None:
-        """:raises AlertError: not delivered; the message omits the address, which is a secret"""
+        """Post the text as Slack wants it: ``<``, ``>`` and ``&`` are no markup.
+
+        :raises AlertError: not delivered; the message omits the address, which is a secret
+        """
         try:
             answer = requests.post(
                 self.address,
-                json={"text": alert.text, **alert.facts},
+                json={"text": html.escape(alert.text, quote=False), **alert.facts},
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,
             )

@@ -102,14 +102,14 @@ class Settings(BaseSettings):
     storage: Annotated[
         str, About("HAWK_STORAGE", "where the tables are: a folder, or `gs://bucket/prefix`")
     ] = ".hawk/storage"
-    start: Annotated[_Month, About("HAWK_START", "first month of the history, `YYYY-MM-01`")] = (
+    start: Annotated[_Month, About("HAWK_START", "first month of the history, `YYYY-MM`")] = (
         pd.Timestamp("2006-01-01")
     )
     end: Annotated[
         _Month | None,
         About(
             "HAWK_END",
-            "last month of a history that has ended, `YYYY-MM-01`",
+            "last month of a history that has ended, `YYYY-MM`",
             "the current month stays open",
         ),
     ] = None

@@ -5,6 +5,7 @@ A message is the end of a sentence that begins with the setting: "HAWK_START='x'
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,13 +19,13 @@ _T = TypeVar("_T")
 
 
 def parse_month(value: Any) -> pd.Timestamp:
-    try:
-        month = pd.to_datetime(value, format="%Y-%m-%d")
-    except ValueError:
-        month = pd.NaT
-    if not isinstance(month, pd.Timestamp) or month.day != 1:
-        raise ValueError("is not the first day of a month; write it like 2006-01-01")
-    return month
+    """``2006-01``, or the first day of the month."""
+    if isinstance(value, pd.Timestamp) and value == value.to_period("M").to_timestamp():
+        return value
+    if written := re.fullmatch(r"((?:1[89]|2[01])[0-9]{2}-[0-9]{2})(-01)?", str(value)):
+        with suppress(ValueError):
+            return pd.Timestamp(f"{written[1]}-01")
+    raise ValueError("is not a month; write it like 2006-01, or as its first day, 2006-01-01")
 
 
 def parse_seconds(value: Any) -> int:

@@ -117,13 +117,30 @@ def test_no_secret_is_in_the_text_of_the_settings() -> None:
 @pytest.mark.parametrize("name", ["HAWK_START", "HAWK_END"])
 @pytest.mark.parametrize(
     "value",
-    ["2010-02-02", "2010-02", "2010", "01/02/2010", "2010-13-01", "9999-01-01", "soon", "NaT"],
+    [
+        "2010-02-02",
+        "2010-2",
+        "2010-00",
+        "2010",
+        "01/02/2010",
+        "2010-13-01",
+        "9999-01-01",
+        "soon",
+        "NaT",
+    ],
 )
 def test_what_is_no_month_is_refused_with_the_name_of_its_variable(
     name: str, value: str, refused: Refused
 ) -> None:
-    says = f"{name}='{value}' is not the first day of a month; write it like 2006-01-01"
+    says = (
+        f"{name}='{value}' is not a month; write it like 2006-01, or as its first day, 2006-01-01"
+    )
     assert refused(**{name: value}) == says
+
+
+@pytest.mark.parametrize("value", ["2010-02", "2010-02-01"])
+def test_a_month_is_written_with_its_first_day_or_without(value: str) -> None:
+    assert load_settings({"HAWK_START": value}).start == pd.Timestamp("2010-02-01")
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "1 s", "nan", "True", "100000"])
