@@ -21,6 +21,8 @@ _NOISE = 1e-6
 _SHORTEST = 3
 """Sessions that must agree on a ratio, if the ticker has more."""
 _MOST_PARTS = 40
+_ALIKE, _MOST_RATIOS = 0.9, 3
+"""What a new name has in common with the old one: share of its rows, number of ratios."""
 _VOLUME_ERROR = 1e-3
 
 
@@ -43,7 +45,7 @@ class Differences:
     """What is stored and not, or otherwise, in what was fetched. A new row is no difference.
 
     :param rebased: by ticker, in order
-    :param renamed: from the old ticker to the new one, where all its rows are the same
+    :param renamed: from the old ticker to the new one with the same sessions and prices
     :param restated: date and ticker of rows with other values, in order
     :param gone: date and ticker of rows that were not fetched, in order
     """
@@ -113,12 +115,16 @@ def _find_renamed(stored: pd.DataFrame, fetched: pd.DataFrame) -> dict[str, str]
 
 
 def _is_same(old: pd.DataFrame, new: pd.DataFrame) -> bool:
-    until = new[new["date"] <= old["date"].max()]
-    if len(until) != len(old) or not np.array_equal(until["date"], old["date"]):
+    """Whether sessions and prices are the same, but for a few that were corrected meanwhile."""
+    both = old.merge(new, on="date", suffixes=("", "_new")).sort_values("date")
+    before, after = (both[[f"{n}{end}" for n in PRICES]].to_numpy(float) for end in ("", "_new"))
+    if len(both) < _ALIKE * len(old):
         return False
-    before, after = (f[list(PRICES)].to_numpy(float) for f in (old, until))
     low, high = _ratios(before, after)
-    return bool((low <= high).all()) and len(_parts(low, high)) <= _SHORTEST
+    fit = low <= high
+    parts = list(_joined(_parts(low[fit], high[fit]), int(fit.sum())))
+    explained = sum(end - begin for begin, end, *_ in parts)
+    return len(parts) <= _MOST_RATIOS and explained >= _ALIKE * len(old)
 
 
 def _find_rebasings(

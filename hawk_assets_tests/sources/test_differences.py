@@ -131,6 +131,19 @@ def test_a_renamed_ticker_is_one_line_also_with_new_sessions_and_a_new_basis() -
     ]
 
 
+def test_a_new_name_may_come_with_corrections_and_a_hole() -> None:
+    stored = bars("FULL", "NANS")
+    fetched = stored.assign(ticker=stored["ticker"].replace("FULL", "META"))
+    own = fetched.index[fetched["ticker"] == "META"]
+    fetched.loc[own[[9, 40]], "close"] = fetched.loc[own[[9, 40]], "low"]
+    found = lines(stored, fetched.drop(index=own[70]))
+    assert [line.split(":")[0] for line in found] == [
+        "FULL is now META",
+        "restated",
+        "no longer in the source",
+    ]
+
+
 def test_another_ticker_in_the_place_of_one_that_is_gone_is_no_new_name() -> None:
     stored = bars("FULL", "NANS")
     fetched = stored.assign(ticker=stored["ticker"].replace("FULL", "META"))
