@@ -155,7 +155,8 @@ def demo() -> None:
 
 @cli.command()
 @click.option("--stale-code", is_flag=True, help="also recompute what older code computed")
-def refresh(stale_code: bool) -> None:
+@click.option("--new-source", is_flag=True, help="go over to another source of the same prices")
+def refresh(stale_code: bool, new_source: bool) -> None:
     """Bring everything up to date.
 
     Fetches new data, recomputes everything downstream, and retries what failed.
@@ -165,7 +166,8 @@ def refresh(stale_code: bool) -> None:
     from hawk_assets.printing.status import UP_TO_DATE_BUT
 
     with _opened() as (pipeline, instance), ProgressPrinter() as progress:
-        failed = refresh(pipeline, instance, progress, stale_code)
+        out.print(f"prices: {pipeline.source.identity}", soft_wrap=True)
+        failed = refresh(pipeline, instance, progress, stale_code, new_source)
         if not progress.runs:
             older = find_older_code(pipeline, instance)
             out.print("everything is up to date" if not older else UP_TO_DATE_BUT.format(older))
@@ -188,6 +190,31 @@ def status(as_json: bool) -> None:
     else:
         print_activity(activity)
         print_status(tables)
+
+
+@cli.command()
+def verify() -> None:
+    """Read every stored file, and compare it with what was recorded of it."""
+    from hawk_assets.commands.verify import verify
+
+    with _opened() as (pipeline, instance):
+        found = verify(pipeline, instance)
+    for fault in found.faults:
+        err.print(fault, soft_wrap=True)
+    out.print(f"{found.intact} files are intact")
+    if found.faults:
+        err.print(f"{len(found.faults)} are not; to compute them again: hawk refresh")
+        sys.exit(1)
+
+
+@cli.command()
+def adopt() -> None:
+    """Rebuild Dagster's history from the stored files."""
+    from hawk_assets.commands.adopt import adopt
+
+    with _opened() as (pipeline, instance), ProgressPrinter() as progress:
+        count = adopt(pipeline, instance, progress)
+    out.print(f"{count} files adopted; to see what there is to do: hawk status")
 
 
 @cli.command()

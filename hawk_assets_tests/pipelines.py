@@ -91,10 +91,10 @@ class Desk:
             lambda event: None,
         )
 
-    def refresh(self) -> tuple[list[StageResult], dict[TableKey, str]]:
+    def refresh(self, new_source: bool = False) -> tuple[list[StageResult], dict[TableKey, str]]:
         """``hawk refresh``: what it ran, and what failed."""
         events: list[StageResult | Notice | str] = []
-        failed = refresh(self.pipeline, self.instance, events.append)
+        failed = refresh(self.pipeline, self.instance, events.append, new_source=new_source)
         return [event for event in events if isinstance(event, StageResult)], failed
 
     def pending(self) -> set[tuple[str, str]]:

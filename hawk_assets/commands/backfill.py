@@ -15,6 +15,7 @@ from hawk_assets.orchestration.assets.market_data import ACCEPTS_SHORTER
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table
 from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.orchestration.source_record import check_source
 
 _LONG_AGO = pd.Timestamp("1900-01-01")
 
@@ -33,8 +34,10 @@ def backfill(
 
     :return: the tables that failed or were skipped, and why
     :raises DataError: the source has no prices in these months
+    :raises SettingsError: the stored tables were computed from another source
     :raises BusyError: another run or command does not end
     """
+    check_source(pipeline.storage, pipeline.source)
     months = np.asarray(pipeline.months)
     span = (months >= first) & (months <= last)
     with take_turn(instance, "hawk backfill", pipeline.catalog, report) as turn:

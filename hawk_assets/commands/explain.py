@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hawk_assets.aggregation.combination import build_contributions
+from hawk_assets.commands.prices import prices_of
 from hawk_assets.commands.show import months_with_rows
 from hawk_assets.core.errors import MissingMonthError, SettingsError
 from hawk_assets.core.model import TradingModel
@@ -45,6 +46,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     :raises MissingMonthError: there is no book yet, or a month of an input is missing
     """
     storage = pipeline.storage
+    prices = prices_of(pipeline)
     key = COMBINED_INSIGHTS
     stored = list(months_with_rows(pipeline, key))
     if not stored:
@@ -65,6 +67,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     how = weights.iloc[0]
     return {
         "ticker": ticker,
+        "prices": prices,
         "session": f"{session:%Y-%m-%d}",
         "weight": float(mine["weight"].iloc[0]),
         "month": f"{month:%Y-%m}",

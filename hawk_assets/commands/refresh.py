@@ -9,10 +9,16 @@ from hawk_assets.commands.turns import take_turn
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
+from hawk_assets.orchestration.source_record import change_source
+from hawk_assets.orchestration.stored_files import record_moved
 
 
 def refresh(
-    pipeline: Pipeline, instance: dg.DagsterInstance, report: Report, stale_code: bool = False
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    report: Report,
+    stale_code: bool = False,
+    new_source: bool = False,
 ) -> dict[TableKey, str]:
     """Fetch new data and recompute everything downstream.
 
@@ -20,16 +26,21 @@ def refresh(
     computed from months that somebody else is still to materialise.
 
     :param stale_code: also recompute what older code computed
+    :param new_source: let the stored tables go over to the source of the settings
     :return: the tables that failed or were skipped, and why
-    :raises MissingMonthError: there is no history yet
+    :raises MissingMonthError: there is no history yet, or only files
+    :raises SettingsError: the stored tables were computed from another source
     :raises BusyError: another run or command does not end
     """
     with take_turn(instance, "hawk refresh", pipeline.catalog, report) as turn:
+        if new_source:
+            change_source(pipeline.storage, pipeline.source)
         while True:
             turn.waited = False
             pending = find_pending(pipeline, instance, stale_code)
             if not any(its.materialised.any() for its in pending.history.values()):
                 raise MissingMonthError("there is no history yet; run: hawk backfill")
+            record_moved(instance, pending.files)
             failed = run_stages(pipeline, turn, pending.to_materialise, report)
             turn.wait_for_runs()
             if not (turn.waited or pending.is_partial):

@@ -9,7 +9,6 @@ from time import perf_counter
 from types import MappingProxyType
 
 import dagster as dg
-import numpy as np
 
 from hawk_assets.commands.events import Report, StageResult
 from hawk_assets.commands.turns import Turn
@@ -21,6 +20,7 @@ from hawk_assets.orchestration.catalog import STAGES, Table
 from hawk_assets.orchestration.instance.internals import range_tags, was_interrupted
 from hawk_assets.orchestration.instance.run_owners import new_command_run
 from hawk_assets.orchestration.interrupts import raise_if_received
+from hawk_assets.orchestration.run_ranges import split_into_runs
 
 SKIPPED = "skipped: upstream failed: "
 
@@ -142,23 +142,3 @@ def _failed_upstream(table: Table, failed: Container[TableKey]) -> TableKey | No
     if optional and all(key in failed for key in optional):
         lost.append(optional[0])
     return lost[0] if lost else None
-
-
-def split_into_runs(
-    tables: Sequence[Table], to_materialise: Mapping[TableKey, Flags], months: Sequence[str]
-) -> dict[tuple[int, str, str], list[Table]]:
-    """The tables of a stage that one run materialises, by order, first and last month.
-
-    One run takes one unbroken range of months. A table is in the same run as the table of its stage
-    that it reads; where their months differ, it is in a later one.
-    """
-    runs: dict[tuple[int, str, str], list[Table]] = {}
-    own = {table.key for table in tables}
-    for table in tables:
-        flags = to_materialise[table.key]
-        read = [u.key for u in table.upstreams if u.key in own - {table.key}]
-        later = int(any((to_materialise[key] != flags).any() for key in read))
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
-        for begin, end in edges.reshape(-1, 2):
-            runs.setdefault((later, months[begin], months[end - 1]), []).append(table)
-    return runs

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hawk_assets.aggregation.parameters import BENCHMARKS
 from hawk_assets.commands.book_age import explain_age
+from hawk_assets.commands.prices import prices_of
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import sessions_of, shift
 from hawk_assets.core.types import TableKey
@@ -34,9 +35,12 @@ def latest_book(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[str, A
     ``session`` and the one before. ``held_on`` is the close at which ``held`` was held, None before
     the first possible trade. ``metrics`` are those since the start. ``behind`` says how old the
     book is and why; it is empty for a book as it should be.
+    ``prices`` is the source of all of it.
 
     :raises MissingMonthError: there is no book yet
+    :raises SettingsError: the settings name another source than that of the stored tables
     """
+    prices = prices_of(pipeline)
     insights = _latest(pipeline, COMBINED_INSIGHTS)
     if insights.empty:
         raise MissingMonthError("there is no combined book yet; run: hawk backfill")
@@ -78,6 +82,7 @@ def latest_book(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[str, A
     shares = dict.fromkeys(("weight", *BENCHMARKS))
     models.append({"model": "combined", **shares, "reason": "", "metrics": combined})
     return {
+        "prices": prices,
         "session": f"{session:%Y-%m-%d}",
         "behind": explain_age(pipeline, instance, session),
         "held_on": f"{account['date'].iloc[-1]:%Y-%m-%d}" if len(account) else None,

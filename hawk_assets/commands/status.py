@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 import numpy as np
 
+from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import Flags, TableKey
 from hawk_assets.orchestration.assets.stage import CONTRACT
@@ -16,27 +17,30 @@ from hawk_assets.orchestration.automation.staleness import (
     read_progress,
 )
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.catalog import MARKET_DATA, Table
+from hawk_assets.orchestration.instance.internals import CODE_VERSION_TAG
 from hawk_assets.orchestration.instance.run_owners import fetch_in_progress
 from hawk_assets.orchestration.partitions import months_of
-
-CODE_VERSION_TAG = "dagster/code_version"
+from hawk_assets.orchestration.source_record import check_source
+from hawk_assets.orchestration.stored_files import FileCheck, check_files
 
 
 @dataclass(frozen=True)
 class Pending:
     """What there is to do, as flags over the months of each table.
 
-    :param history: the latest materialisations and attempts
+    :param history: the latest materialisations and attempts; months whose file is lost have none
     :param changed: months for which the source has other data
     :param running: months that an unfinished run is still to materialise
     :param to_materialise: months to materialise
+    :param files: the stored files against the history
     """
 
     history: dict[TableKey, History]
     changed: Flags
     running: dict[TableKey, Flags]
     to_materialise: dict[TableKey, Flags]
+    files: FileCheck
 
     @property
     def is_partial(self) -> bool:
@@ -73,13 +77,16 @@ def find_pending(
     """Everything to materialise.
 
     These are the changed months of the source, raw data that is missing, months that are stale or
-    failed, and everything downstream. Automation never retries a failure on the same upstreams;
-    here somebody asks for it.
+    failed, months whose stored file is lost, and everything downstream. Automation never retries a
+    failure on the same upstreams; here somebody asks for it.
 
     :param stale_code: also what older code computed
+    :raises MissingMonthError: there is no history, but there are files
+    :raises SettingsError: the stored tables were computed from another source
+    :raises StorageError: the storage cannot be read, or none of the files is there
     """
-    runs = [found.run.run_id for found in fetch_in_progress(instance)]
-    history, running = read_progress(instance, pipeline.catalog, pipeline.months, runs)
+    check_source(pipeline.storage, pipeline.source)
+    history, running, files = _read_history(pipeline, instance)
     every = months_of(pipeline.months)
     changes = changed_months(pipeline.source.versions(every), every, instance)
     changed = np.isin(pipeline.months, [key_of(month) for month in changes])
@@ -91,7 +98,26 @@ def find_pending(
         if stale_code:
             seeds[key] = seeds[key] | _months_of_older_code(instance, table, history[key])
     to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds, running)
-    return Pending(history, changed, running, to_materialise)
+    return Pending(history, changed, running, to_materialise, files)
+
+
+def _read_history(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> tuple[dict[TableKey, History], dict[TableKey, Flags], FileCheck]:
+    """What is stored, what is being materialised, and whether the files agree."""
+    while True:
+        runs = [found.run.run_id for found in fetch_in_progress(instance)]
+        history, running = read_progress(instance, pipeline.catalog, pipeline.months, runs)
+        unknown = len(pipeline.storage.stamps(MARKET_DATA))
+        if unknown and not any(its.materialised.any() for its in history.values()):
+            raise MissingMonthError(
+                f"{pipeline.storage.root} holds {unknown} months of market_data that Dagster's "
+                "history does not know; to take the stored files as they are: hawk adopt"
+            )
+        files = check_files(instance, pipeline.storage, history, running, pipeline.months)
+        # A file that a run replaces meanwhile is not lost.
+        if files.agrees_with(history, *read_progress(instance, files.lost, pipeline.months)):
+            return files.forget_lost(history), running, files
 
 
 def find_status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableStatus]:
@@ -137,7 +163,10 @@ def _reasons(table: Table, pending: Pending, instance: dg.DagsterInstance) -> li
         reasons.append("the source has other data")
     if (chosen & history.failed).any():
         reasons.append(describe_failure(table, instance))
-    if (chosen & ~stored & ~history.failed).any():
+    lost = pending.files.lost.get(table.key, np.zeros_like(chosen))
+    if (chosen & lost).any():
+        reasons += pending.files.reasons[table.key]
+    if (chosen & ~stored & ~history.failed & ~lost).any():
         reasons.append("never materialised")
     return reasons or ["an upstream will be recomputed"]
 

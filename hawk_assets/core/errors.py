@@ -40,5 +40,9 @@ class StorageError(HawkError):
     """The storage root cannot be read or written."""
 
 
+class DamagedFileError(StorageError):
+    """A stored file is not what was written."""
+
+
 class AlertError(HawkError):
     """The webhook did not accept an alert."""

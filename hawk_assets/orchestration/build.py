@@ -26,6 +26,7 @@ from hawk_assets.orchestration.automation.conditions import build_automation, re
 from hawk_assets.orchestration.automation.failure_alerts import build_failure_sensor
 from hawk_assets.orchestration.automation.lateness_alerts import build_lateness_sensor
 from hawk_assets.orchestration.automation.source_sensor import build_source_sensor
+from hawk_assets.orchestration.automation.stored_files_sensor import build_stored_files_sensor
 from hawk_assets.orchestration.automation.webhook import Webhook
 from hawk_assets.orchestration.bigquery_client import connect
 from hawk_assets.orchestration.catalog import SERVICES, STAGES, Table, build_catalog
@@ -145,6 +146,8 @@ def build_pipeline(
     storage = Tables(settings.storage)
     name, tick = service or "hawk", settings.tick_seconds
     sensors: list[dg.SensorDefinition] = [build_automation(name, tick)]
+    computed = [table for stage in stages for table in by_stage[stage]]
+    sensors.append(build_stored_files_sensor(name, computed, partitions))
     if "market_data" in stages:
         sensors.append(build_source_sensor(partitions, tick))
     if settings.webhook:

@@ -13,10 +13,11 @@ def print_explanation(weight: Mapping[str, Any]) -> None:
         styled(
             (f"{one_line(weight['ticker'])} {weight['weight']:+.4%}", "bold"),
             f" of the book at the close of {weight['session']}; "
-            f"model weights of {weight['month']}: {describe_weights(weight)}\n",
+            f"model weights of {weight['month']}: {describe_weights(weight)}",
         ),
         soft_wrap=True,
     )
+    out.print(f"prices: {weight['prices'] or 'not recorded'}\n", soft_wrap=True)
     columns = ("model", "part", "share", "insight", "of", "signal", "since", "prices used")
     table = new_table(*columns, left=("model", "prices used"))
     for row in weight["models"]:

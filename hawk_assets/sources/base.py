@@ -27,6 +27,11 @@ class MarketDataSource(Protocol):
     def description(self) -> str:
         """One line that says where the data comes from."""
 
+    @property
+    def identity(self) -> str:
+        """What the prices are, in words; equal for equal settings, whatever the current folder."""
+        return self.description
+
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         """The bars dated within ``[start, end)``.
 

@@ -65,6 +65,10 @@ class BigQueryTables(MarketDataSource):
             return str(self.prices)
         return f"{self.prices}, commitments of traders from {self.reports}"
 
+    @property
+    def identity(self) -> str:
+        return str(self.prices)
+
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         return self._fetch(self._bars, start, end, ["date", "ticker"])
 

@@ -63,6 +63,10 @@ class MarketDataFiles(MarketDataSource):
             return self.pattern
         return f"{self.pattern}, commitments of traders from {self.commitments}"
 
+    @property
+    def identity(self) -> str:
+        return str(Path(self.pattern).expanduser().absolute())
+
     def fetch_market_data(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         parts = {
             path: frame_of(read_file(path, _BARS, (start, end)), path, _BARS)

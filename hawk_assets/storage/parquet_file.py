@@ -11,14 +11,12 @@ from hashlib import blake2b
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hawk_assets.core.errors import DamagedFileError
+
 _ABOUT, _DIGEST = "hawk_about", "hawk_digest"
 _UNSIGNED = b"0" * 32
 # How the footer stores the key, then the type and the length of the value.
 _BEFORE_DIGEST = _DIGEST.encode() + bytes([0x18, len(_UNSIGNED)])
-
-
-class DamagedFileError(Exception):
-    """The content is not what was written."""
 
 
 def encode(table: pa.Table, about: Mapping[str, str]) -> tuple[bytes, str]:

@@ -15,13 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hawk_assets.core.errors import DataError, MissingMonthError, StorageError
+from hawk_assets.core.errors import (
+    DamagedFileError,
+    DataError,
+    MissingMonthError,
+    StorageError,
+)
 from hawk_assets.core.schemas import RENAMED_COLUMNS
 from hawk_assets.core.sessions import key_of, month_of, month_starts
 from hawk_assets.core.types import TableKey
 from hawk_assets.storage.files import FileStore, open_files
 from hawk_assets.storage.parquet_file import (
-    DamagedFileError,
     encode,
     open_file,
     read_about,
@@ -109,23 +113,53 @@ class Tables:
         stored = [(_FILE.fullmatch(name), stamp) for name, stamp in listed.items()]
         return dict(sorted((month_of(name[1]), stamp) for name, stamp in stored if name))
 
-    def digest(self, key: TableKey, month: pd.Timestamp) -> str | None:
-        """The digest of a month's file; empty for a file by an older release, None for no file.
+    def digests(self, key: TableKey, months: Sequence[pd.Timestamp]) -> list[str]:
+        """The digest of each month's file; empty where there is no file, or one that is damaged or
+        by an older release.
 
-        :raises StorageError: the file is damaged; the root cannot be read
+        :raises StorageError: the root cannot be read
         """
-        return self._get(key, month, read_digest)
 
-    def about(self, key: TableKey, month: pd.Timestamp) -> dict[str, str]:
-        """What a month's file says of itself; empty for a file by an older release.
+        def digest(month: pd.Timestamp) -> str:
+            try:
+                return self._get(key, month, read_digest) or ""
+            except DamagedFileError:
+                return ""
 
-        :raises MissingMonthError: the month is not stored
-        :raises StorageError: the file is damaged; the root cannot be read
+        return self._each(digest, months)
+
+    def abouts(self, key: TableKey, months: Sequence[pd.Timestamp]) -> list[dict[str, str] | None]:
+        """What each month's file says of itself, with its digest as ``digest``.
+
+        :return: only the empty ``digest`` for a file by an older release; None where there is no
+            file or a damaged one
+        :raises StorageError: the root cannot be read
         """
-        about = self._get(key, month, read_about)
-        if about is None:
-            raise _missing(key, [month])
-        return about
+
+        def about(month: pd.Timestamp) -> dict[str, str] | None:
+            try:
+                return self._get(key, month, lambda c: {**read_about(c), "digest": read_digest(c)})
+            except DamagedFileError:
+                return None
+
+        return self._each(about, months)
+
+    def read_note(self, name: str) -> bytes | None:
+        """A small file beside the tables; None where there is none.
+
+        :raises StorageError: the root cannot be read
+        """
+        try:
+            return self._files.read(name)
+        except StorageError as error:
+            raise self._unusable("read", (name,), error) from None
+
+    def write_note(self, name: str, content: bytes) -> None:
+        """:raises StorageError: the root cannot be written"""
+        try:
+            self._files.write(name, content)
+        except StorageError as error:
+            raise self._unusable("write", (name,), error) from None
 
     def write(
         self,
@@ -239,7 +273,7 @@ class Tables:
         try:
             return take(content)
         except (DamagedFileError, pa.ArrowException, OSError, ValueError) as error:
-            raise StorageError(
+            raise DamagedFileError(
                 f"{self.path(key, month)} is damaged: {error}. Delete it, then run: "
                 f"{_backfill_command(key, month, month)}"
             ) from None

@@ -198,3 +198,58 @@ def test_what_always_arrives_with_a_wrong_bit_names_object_and_checksum(
     assert f"crc32c={checksum}" in str(error.value)
     gcs.faults.clear()
     assert files.read("t/x") == OLD
+
+
+def test_an_upload_whose_reply_is_lost_does_not_replace_what_another_has_written_since(
+    files: GcsFiles, gcs: Gcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcs_module, "PAUSE_SECONDS", 0.5)
+    lost, refused = gcs.faults.tear(match="/upload/", where="reply"), []
+
+    def write_late() -> None:
+        with pytest.raises(StorageError, match="has been replaced") as error:
+            files.write("t/z", OLD, began="2026-01-01T10:00")
+        refused.append(error)
+
+    late = threading.Thread(target=write_late)
+    late.start()
+    assert lost.hit.wait(10)
+    GcsFiles("desk", "a").write("t/z", NEW, began="2026-01-01T11:00")
+    late.join()
+    assert gcs.objects("desk")["a/t/z"].content == NEW
+    assert len(refused) == 1
+
+
+def test_a_lost_reply_alone_is_no_second_write(files: GcsFiles, gcs: Gcs) -> None:
+    gcs.faults.tear(match="/upload/", where="reply")
+    stamp = files.write("t/z", NEW, began="2026-01-01T10:00")
+    assert str(gcs.objects("desk")["a/t/z"].generation) == stamp == files.list("t")["z"]
+
+
+def test_a_run_that_has_been_replaced_cannot_write(files: GcsFiles, gcs: Gcs) -> None:
+    files.write("t/z", OLD, began="2026-01-01T10:00")
+    files.write("t/z", NEW, began="2026-01-01T11:00")
+    with pytest.raises(StorageError, match="of 2026-01-01T10:00, has been replaced and stops"):
+        files.write("t/z", OLD, began="2026-01-01T10:00")
+    assert gcs.objects("desk")["a/t/z"].content == NEW
+    files.write("t/z", OLD, began="2026-01-01T12:00")
+    assert files.read("t/z") == OLD
+
+
+def test_two_writers_at_once_leave_the_file_of_the_later_run(files: GcsFiles, gcs: Gcs) -> None:
+    runs = [f"2026-01-01T10:{minute:02}" for minute in range(12)]
+    refused: list[str] = []
+
+    def write(began: str) -> None:
+        try:
+            GcsFiles("desk", "a").write("t/z", began.encode(), began=began)
+        except StorageError:
+            refused.append(began)
+
+    threads = [threading.Thread(target=write, args=(began,)) for began in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert files.read("t/z") == runs[-1].encode()
+    assert runs[-1] not in refused

@@ -15,11 +15,12 @@ import pandas as pd
 from hawk_assets.core.errors import DataError
 from hawk_assets.core.sessions import key_of, month_starts, shift
 from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
-from hawk_assets.orchestration.catalog import Table
+from hawk_assets.orchestration.catalog import MARKET_DATA, Table
 from hawk_assets.orchestration.instance.event_log import SOURCE_VERSION
 from hawk_assets.orchestration.instance.internals import Figures
 from hawk_assets.orchestration.metadata import attach
 from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.orchestration.source_record import SourceRecord, check_source, claim_storage
 from hawk_assets.sources.differences import (
     Differences,
     describe_differences,
@@ -39,6 +40,7 @@ def build(tables: Sequence[Table], partitions: dg.PartitionsDefinition[Any]) -> 
     def body(stage: StageContext) -> Iterator[tuple[Table, Compute]]:
         source = stage.context.resources.source
         market_data, commitments = stage.tables
+        check_source(stage.storage, stage.context.resources.source)
 
         # Read before any row: data that changes in between is then a change to the next poll. Kept
         # with each table, so that a table that could not be fetched is a change as well.
@@ -62,6 +64,9 @@ def _fetch(
 ) -> pd.DataFrame:
     fetched = fetch(stage.months[0], shift(stage.months[-1], 1))
     stored = stage.storage.read(table.key, stage.months, missing_ok=True)
+    if table.key == MARKET_DATA:
+        record = SourceRecord.of(stage.context.resources.source, stage.history[0])
+        claim_storage(stage.storage, record, stored, fetched)
     found = find_differences(_as_bars(table, stored), _as_bars(table, fetched))
     if len(found.gone) and ACCEPTS_SHORTER not in stage.context.run.tags:
         _refuse_shorter(stage, table, found, fetched, fetch)

@@ -169,10 +169,10 @@ def months_to_materialise(
         for upstream in (u for u in table.upstreams if u.key != table.key):
             coming = chosen.get(upstream.key, none)
             present = usable.get(upstream.key, coming | (history[upstream.key].materialised > 0))
-            wanted = wanted | _months_reading(upstream, coming)
-            waits = waits | _months_reading(upstream, waiting.get(upstream.key, none))
+            wanted = wanted | months_reading(upstream, coming)
+            waits = waits | months_reading(upstream, waiting.get(upstream.key, none))
             if not upstream.optional:
-                ready &= ~_months_reading(upstream, ~present)
+                ready &= ~months_reading(upstream, ~present)
         if _reads_itself(table):
             before_wanted = np.logical_or.accumulate(wanted[::-1])[::-1]
             wanted = wanted | (before_wanted & (past.planned == 0))
@@ -219,9 +219,9 @@ def months_to_request(
             coming = chosen[upstream.key]
             if stages.get(upstream.key) == table.stage:
                 same_stage.append(request[upstream.key])
-                wait_if_apart |= _months_reading(upstream, same_stage[-1])
+                wait_if_apart |= months_reading(upstream, same_stage[-1])
                 coming = coming & ~same_stage[-1]
-            wait = wait | _months_reading(upstream, coming)
+            wait = wait | months_reading(upstream, coming)
         months = chosen[table.key] & ~_and_dependent_months(table, wait)
         if any((months != other).any() for other in same_stage):
             months &= ~_and_dependent_months(table, wait_if_apart)
@@ -239,7 +239,7 @@ def _and_dependent_months(table: Table, months: Flags) -> Flags:
     return np.logical_or.accumulate(months) if _reads_itself(table) else months
 
 
-def _months_reading(upstream: Upstream, months: Flags) -> Flags:
+def months_reading(upstream: Upstream, months: Flags) -> Flags:
     """The months that read one of ``months`` of the upstream."""
     found = np.zeros(len(months), bool)
     for offset in range(upstream.first, upstream.last + 1):

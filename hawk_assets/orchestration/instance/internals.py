@@ -46,6 +46,7 @@ from sqlalchemy import func, select
 from hawk_assets.core.types import TableKey
 
 __all__ = [
+    "CODE_VERSION_TAG",
     "MATERIALISED",
     "PLANNED",
     "AssetGraphView",
@@ -69,6 +70,7 @@ __all__ = [
     "was_interrupted",
 ]
 
+CODE_VERSION_TAG = "dagster/code_version"
 MATERIALISED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION.value
