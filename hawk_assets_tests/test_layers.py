@@ -31,8 +31,11 @@ BELOW_IN_ORCHESTRATION = {
     "bigquery_client": set(),
     "catalog": {"code_version"},
     "metadata": {"catalog", "instance"},
-    "automation": {*CATALOG, "metadata", "instance"},
-    "assets": {*CATALOG, "interrupts", "metadata", "instance", "automation"},
+    "run_ranges": {"catalog"},
+    "source_record": {"catalog"},
+    "stored_files": {"instance", "automation"},
+    "automation": {*CATALOG, "metadata", "instance", "run_ranges", "stored_files"},
+    "assets": {*CATALOG, "interrupts", "metadata", "instance", "automation", "source_record"},
     "build": {*CATALOG, "settings", "bigquery_client", "automation", "assets"},
 }
 """The same for the folders and modules of orchestration."""

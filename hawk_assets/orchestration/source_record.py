@@ -98,19 +98,32 @@ def change_source(storage: Tables, source: MarketDataSource) -> None:
 
 
 def claim_storage(
-    storage: Tables, record: SourceRecord, stored: pd.DataFrame, fetched: pd.DataFrame
+    storage: Tables, record: SourceRecord, stored: pd.DataFrame | None, fetched: pd.DataFrame
 ) -> None:
     """Record the source of a storage that is new, or that an older release has filled.
 
     :param record: of the source that the rows were fetched from
-    :param stored: the rows of market_data for the months that were fetched
-    :raises SettingsError: the source has not one of the stored closes: it is another one
+    :param stored: the rows of market_data for the months that were fetched; None where other rows
+        were fetched, which do not show whether the source is the same
+    :param fetched: what the source has of them
+    :raises SettingsError: the source has not one of the stored closes, so it is another one; or
+        nothing shows that it is the same
     """
     known = read_record(storage)
     if known is not None and (known == record or storage.stamps(MARKET_DATA)):
         return
+    if stored is None and storage.stamps(MARKET_DATA):
+        raise SettingsError(
+            f"HAWK_STORAGE={storage.root} does not say which source its tables were computed from; "
+            "run: hawk refresh"
+        )
     key = ["date", "ticker", "close"]
-    if len(stored) and len(fetched) and stored[key].merge(fetched[key], on=key).empty:
+    if (
+        stored is not None
+        and len(stored)
+        and len(fetched)
+        and stored[key].merge(fetched[key], on=key).empty
+    ):
         raise SettingsError(
             f"not one close of market_data in HAWK_STORAGE={storage.root} is in {record.source}: "
             "is that the right HAWK_MARKET_DATA? To use it, set HAWK_STORAGE and DAGSTER_HOME to "

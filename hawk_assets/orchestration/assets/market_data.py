@@ -64,9 +64,9 @@ def _fetch(
 ) -> pd.DataFrame:
     fetched = fetch(stage.months[0], shift(stage.months[-1], 1))
     stored = stage.storage.read(table.key, stage.months, missing_ok=True)
-    if table.key == MARKET_DATA:
-        record = SourceRecord.of(stage.context.resources.source, stage.history[0])
-        claim_storage(stage.storage, record, stored, fetched)
+    record = SourceRecord.of(stage.context.resources.source, stage.history[0])
+    prices = table.key == MARKET_DATA
+    claim_storage(stage.storage, record, stored if prices else None, fetched)
     found = find_differences(_as_bars(table, stored), _as_bars(table, fetched))
     if len(found.gone) and ACCEPTS_SHORTER not in stage.context.run.tags:
         _refuse_shorter(stage, table, found, fetched, fetch)
@@ -88,7 +88,7 @@ def _fetch(
 
 def _as_bars(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows by ``date`` and ``ticker``: of reports, the release and the contract."""
-    if table.date_column == "date" or rows.empty:
+    if table.date_column == "date" or "contract" not in rows:
         return rows
     # A contract may have several reports on one day of release.
     contract = rows["contract"] + " of " + rows["report_date"].dt.strftime("%Y-%m-%d")
