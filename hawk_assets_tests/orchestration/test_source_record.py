@@ -47,9 +47,9 @@ def test_another_source_is_refused_by_every_command_and_by_a_run(tmp_path: Path)
             assert not run.success
         assert desk.files() == before
         # A machine without the setting may look at the book, and is told whose it is.
-        assert latest_book(with_source(desk, None).pipeline)["prices"] == mine
+        assert latest_book(with_source(desk, None).pipeline, desk.instance)["prices"] == mine
         with pytest.raises(SettingsError, match="computed from"):
-            latest_book(with_source(desk, "sample").pipeline)
+            latest_book(with_source(desk, "sample").pipeline, desk.instance)
 
 
 def test_the_same_prices_in_another_place_are_accepted_when_asked(tmp_path: Path) -> None:
