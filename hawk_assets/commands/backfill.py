@@ -15,7 +15,7 @@ from hawk_assets.orchestration.assets.market_data import ACCEPTS_SHORTER
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table
 from hawk_assets.orchestration.partitions import months_of
-from hawk_assets.orchestration.source_record import check_source
+from hawk_assets.orchestration.source_record import check_source, record_start
 
 _LONG_AGO = pd.Timestamp("1900-01-01")
 
@@ -44,7 +44,10 @@ def backfill(
         chosen = {table.key: span for table in tables}
         if MARKET_DATA in chosen:
             _check_prices(pipeline, months_of(list(months[span])))
-        return run_stages(pipeline, turn, chosen, report, {ACCEPTS_SHORTER: "true"})
+        failed = run_stages(pipeline, turn, chosen, report, {ACCEPTS_SHORTER: "true"})
+    if span.all() and chosen.keys() == pipeline.catalog.keys() and not failed:
+        record_start(pipeline.storage, pipeline.settings.start)
+    return failed
 
 
 def _check_prices(pipeline: Pipeline, months: pd.DatetimeIndex) -> None:

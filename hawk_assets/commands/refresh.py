@@ -9,7 +9,7 @@ from hawk_assets.commands.turns import take_turn
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.build import Pipeline
-from hawk_assets.orchestration.source_record import change_source
+from hawk_assets.orchestration.source_record import change_source, record_start
 from hawk_assets.orchestration.stored_files import record_moved
 
 
@@ -44,4 +44,7 @@ def refresh(
             failed = run_stages(pipeline, turn, pending.to_materialise, report)
             turn.wait_for_runs()
             if not (turn.waited or pending.is_partial):
-                return failed
+                break
+        if not failed:
+            record_start(pipeline.storage, pipeline.settings.start)
+        return failed

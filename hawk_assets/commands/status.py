@@ -21,7 +21,7 @@ from hawk_assets.orchestration.catalog import MARKET_DATA, Table
 from hawk_assets.orchestration.instance.internals import CODE_VERSION_TAG
 from hawk_assets.orchestration.instance.run_owners import fetch_in_progress
 from hawk_assets.orchestration.partitions import months_of
-from hawk_assets.orchestration.source_record import check_source
+from hawk_assets.orchestration.source_record import check_source, starts_later
 from hawk_assets.orchestration.stored_files import FileCheck, check_files
 
 
@@ -34,6 +34,7 @@ class Pending:
     :param running: months that an unfinished run is still to materialise
     :param to_materialise: months to materialise
     :param files: the stored files against the history
+    :param later_start: whether the history starts later than when the tables were computed
     """
 
     history: dict[TableKey, History]
@@ -41,6 +42,7 @@ class Pending:
     running: dict[TableKey, Flags]
     to_materialise: dict[TableKey, Flags]
     files: FileCheck
+    later_start: bool
 
     @property
     def is_partial(self) -> bool:
@@ -90,15 +92,24 @@ def find_pending(
     every = months_of(pipeline.months)
     changes = changed_months(pipeline.source.versions(every), every, instance)
     changed = np.isin(pipeline.months, [key_of(month) for month in changes])
+    later_start = starts_later(pipeline.storage, pipeline.settings.start)
     seeds = {}
     for key, table in pipeline.catalog.items():
         seeds[key] = history[key].failed
+        if later_start:
+            seeds[key] = seeds[key] | _months_cut_off(table, len(pipeline.months))
         if not table.upstreams:
             seeds[key] = seeds[key] | changed | (history[key].materialised == 0)
         if stale_code:
             seeds[key] = seeds[key] | _months_of_older_code(instance, table, history[key])
     to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds, running)
-    return Pending(history, changed, running, to_materialise, files)
+    return Pending(history, changed, running, to_materialise, files, later_start)
+
+
+def _months_cut_off(table: Table, months: int) -> Flags:
+    """The first months, which read further back than the history reaches."""
+    reach = max((-upstream.first for upstream in table.upstreams), default=0)
+    return np.arange(months) < reach
 
 
 def _read_history(
@@ -168,6 +179,8 @@ def _reasons(table: Table, pending: Pending, instance: dg.DagsterInstance) -> li
         reasons += pending.files.reasons[table.key]
     if (chosen & ~stored & ~history.failed & ~lost).any():
         reasons.append("never materialised")
+    if pending.later_start and not reasons:
+        reasons.append("the history starts later than before")
     return reasons or ["an upstream will be recomputed"]
 
 

@@ -6,7 +6,7 @@ replaced a year of real prices by invented ones. The record is a small file besi
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -130,6 +130,24 @@ def claim_storage(
             "other folders, then: hawk backfill"
         )
     write_record(storage, record)
+
+
+def starts_later(storage: Tables, start: pd.Timestamp) -> bool:
+    """Whether the stored tables were computed from a history that starts before ``start``.
+
+    The first months of most tables were then computed from months that are no longer there.
+
+    :raises StorageError: as ``read_record`` does
+    """
+    record = read_record(storage)
+    return record is not None and record.start < f"{start:%Y-%m}"
+
+
+def record_start(storage: Tables, start: pd.Timestamp) -> None:
+    """Record that every table has been computed from a history that starts at ``start``."""
+    record = read_record(storage)
+    if record and record.start != f"{start:%Y-%m}":
+        write_record(storage, replace(record, start=f"{start:%Y-%m}"))
 
 
 def describe(record: SourceRecord) -> str:

@@ -11,6 +11,7 @@ import pytest
 from hawk_assets.commands.show import latest_book
 from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.build import build_pipeline
+from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.orchestration.source_record import NOTE, read_record
 from hawk_assets_tests.pipelines import Desk, assert_same, open_desk, ragged_prices
 
@@ -93,3 +94,22 @@ def test_tables_of_an_older_release_go_on_with_their_own_source_only(tmp_path: P
         assert not desk.backfill("2015-05", "2015-06", "market_data")
         assert note.exists()
         assert_same(desk.tables(), expected)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("2015-03", "2015-06"), ("2014-11", "2015-06"), ("2015-01", "2015-04")]
+)
+def test_another_span_is_found_by_the_next_refresh(tmp_path: Path, first: str, last: str) -> None:
+    with open_desk(tmp_path / "moved", half_year(), "2015-06") as desk:
+        assert not desk.backfill()
+    with open_desk(tmp_path / "moved", None, last, first) as moved:
+        assert not moved.refresh()[1]
+        assert not moved.pending()
+        assert moved.refresh() == ([], {})
+        found = {
+            key: moved.pipeline.storage.read(key, months_of(moved.pipeline.months))
+            for key in moved.pipeline.catalog
+        }
+    with open_desk(tmp_path / "whole", half_year(), last, first) as whole:
+        assert not whole.backfill()
+        assert_same(found, whole.tables())

@@ -68,6 +68,7 @@ OTHER = "the stored file is damaged, or not the one that was stored"
     ("table", "harm", "reason"),
     [
         ("market_data", Path.unlink, LOST),
+        ("market_data", truncate, OTHER),
         ("combined_performance", Path.unlink, LOST),
         (INSIGHTS, Path.unlink, LOST),
         (INSIGHTS, truncate, OTHER),

@@ -6,13 +6,14 @@ unless somebody has accepted that: ``hawk backfill`` does.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from hawk_assets.core.errors import DataError
+from hawk_assets.core.errors import DamagedFileError, DataError
 from hawk_assets.core.sessions import key_of, month_starts, shift
 from hawk_assets.orchestration.assets.stage import Compute, StageContext, build_stage
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table
@@ -63,7 +64,7 @@ def _fetch(
     stage: StageContext, table: Table, versions: Mapping[pd.Timestamp, str], fetch: _Fetch
 ) -> pd.DataFrame:
     fetched = fetch(stage.months[0], shift(stage.months[-1], 1))
-    stored = stage.storage.read(table.key, stage.months, missing_ok=True)
+    stored = _read_intact(stage, table)
     record = SourceRecord.of(stage.context.resources.source, stage.history[0])
     prices = table.key == MARKET_DATA
     claim_storage(stage.storage, record, stored if prices else None, fetched)
@@ -84,6 +85,19 @@ def _fetch(
     for line in lines:
         stage.context.log.warning(line)
     return fetched
+
+
+def _read_intact(stage: StageContext, table: Table) -> pd.DataFrame:
+    """What is stored for the months of this run; damaged files, which it replaces, are left out."""
+    try:
+        return stage.storage.read(table.key, stage.months, missing_ok=True)
+    except DamagedFileError:
+        found = []
+        for at in range(len(stage.months)):
+            with suppress(DamagedFileError):
+                month = stage.months[at : at + 1]
+                found.append(stage.storage.read(table.key, month, missing_ok=True))
+        return pd.concat([rows for rows in found if len(rows)] or [pd.DataFrame()])
 
 
 def _as_bars(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
