@@ -161,16 +161,18 @@ def refresh(stale_code: bool, new_source: bool) -> None:
 
     Fetches new data, recomputes everything downstream, and retries what failed.
     """
+    from hawk_assets.commands.older_code import find_older_code
     from hawk_assets.commands.refresh import refresh
-    from hawk_assets.commands.status import find_older_code
-    from hawk_assets.printing.status import UP_TO_DATE_BUT
+    from hawk_assets.printing.status import print_older_code
 
     with _opened() as (pipeline, instance), ProgressPrinter() as progress:
-        out.print(f"prices: {pipeline.source.identity}", soft_wrap=True)
+        out.print(f"prices: {one_line(pipeline.source.identity)}", soft_wrap=True)
         failed = refresh(pipeline, instance, progress, stale_code, new_source)
-        if not progress.runs:
-            older = find_older_code(pipeline, instance)
-            out.print("everything is up to date" if not older else UP_TO_DATE_BUT.format(older))
+        older = find_older_code(pipeline, instance)
+        if older.tables:
+            print_older_code(older)
+        elif not (progress.runs or failed):
+            out.print("everything is up to date")
     exit_with_failures(failed)
 
 

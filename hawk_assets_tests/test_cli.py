@@ -256,6 +256,7 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     assert set(book) == {
         "session",
         "behind",
+        "prices",
         "held_on",
         "month",
         "objective",
@@ -268,10 +269,19 @@ def test_a_day_of_the_desk(hawk: Hawk) -> None:
     refreshed = hawk("refresh")
     assert refreshed.code == 0
     assert "model_states" in refreshed.out
-    assert hawk("refresh").out == "everything is up to date\n"
+    assert hawk("refresh").out.endswith("\neverything is up to date\n")
     said = hawk("refresh", HAWK_OBJECTIVE="hrp").out
-    assert said.startswith("nothing is new; 3 tables are by older code or other settings")
-    assert said.endswith("hawk refresh --stale-code\n")
+    assert "3 tables are by older code or other settings, and stay as they are: weights, " in said
+    assert "HAWK_OBJECTIVE is hrp, the stored weights are by max_sharpe_net\n" in said
+    assert said.endswith("to recompute what is older: hawk refresh --stale-code\n")
+    assert hawk("refresh", HAWK_OBJECTIVE="hrp", HAWK_SIZING="cap=0.2").code == 0
+    assert hawk("refresh").out.endswith("everything is up to date\n")
+    spoilt(lambda prices: with_value(prices, "volume", 5.0))
+    said = hawk("refresh", HAWK_SIZING="cap=0.2").out
+    assert "model_states" in said
+    assert "are by older code or other settings, and stay as they are: insights/" in said
+    assert "HAWK_SIZING is set, the stored tables have the defaults\n" in said
+    assert hawk("refresh", "--stale-code").code == 0
     assert hawk("status").out == f"{len(tables)} of {len(tables)} tables are up to date\n"
     shown = hawk("show")
     assert (shown.code, shown.err) == (0, "")
@@ -290,7 +300,7 @@ def test_tickers_are_printed_as_they_are(hawk: Hawk) -> None:
     one = pd.read_parquet("prices.parquet").query("ticker == 'TICK'")
     spoilt(lambda _: pd.concat([one.assign(ticker=name) for name in names]))
     assert hawk(*BACKFILL).code == 0
-    orders = [line.split()[0] for line in hawk("show").out.splitlines()[2:6]]
+    orders = [line.split()[0] for line in hawk("show").out.partition("Model")[0].splitlines()[3:-1]]
     assert sorted(orders) == sorted(names.values())
     assert hawk("explain", "es[/h4]").out.startswith("ES[/H4] ")
     assert hawk("explain", "\x1b").out.startswith("\\x1b ")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 import numpy as np
 
+from hawk_assets.commands.older_code import months_of_older_code
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import Flags, TableKey
@@ -18,7 +19,6 @@ from hawk_assets.orchestration.automation.staleness import (
 )
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.catalog import MARKET_DATA, Table
-from hawk_assets.orchestration.instance.internals import CODE_VERSION_TAG
 from hawk_assets.orchestration.instance.run_owners import fetch_in_progress
 from hawk_assets.orchestration.partitions import months_of
 from hawk_assets.orchestration.source_record import check_source, starts_later
@@ -101,7 +101,7 @@ def find_pending(
         if not table.upstreams:
             seeds[key] = seeds[key] | changed | (history[key].materialised == 0)
         if stale_code:
-            seeds[key] = seeds[key] | _months_of_older_code(instance, table, history[key])
+            seeds[key] = seeds[key] | months_of_older_code(instance, table, history[key])
     to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds, running)
     return Pending(history, changed, running, to_materialise, files, later_start)
 
@@ -147,19 +147,10 @@ def find_status(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[TableS
                 failed=list(months[failed]),
                 running=list(months[pending.running[key]]),
                 reasons=_reasons(table, pending, instance) if chosen.any() else [],
-                older_code=list(months[_months_of_older_code(instance, table, history)]),
+                older_code=list(months[months_of_older_code(instance, table, history)]),
             )
         )
     return tables
-
-
-def find_older_code(pipeline: Pipeline, instance: dg.DagsterInstance) -> int:
-    """How many tables hold months that older code, or code with other settings, computed."""
-    history, _ = read_progress(instance, pipeline.catalog, pipeline.months)
-    return sum(
-        bool(_months_of_older_code(instance, table, history[key]).any())
-        for key, table in pipeline.catalog.items()
-    )
 
 
 def _reasons(table: Table, pending: Pending, instance: dg.DagsterInstance) -> list[str]:
@@ -195,26 +186,3 @@ def describe_failure(table: Table, instance: dg.DagsterInstance) -> str:
     return "the latest attempt failed" + (
         f": {evaluation.description}" if evaluation.description and not evaluation.passed else ""
     )
-
-
-def _months_of_older_code(instance: dg.DagsterInstance, table: Table, history: History) -> Flags:
-    """Months whose latest materialisation carries another code version than the code now.
-
-    One run writes one version for all months of a table, so one event per run is enough.
-    """
-    now, stored = table.code_version(), history.materialised > 0
-    _, first = np.unique(history.materialised_by[stored], return_index=True)
-    ids = history.materialised[stored][first].tolist()
-    if not ids:
-        return stored
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey(table.key), storage_ids=ids), limit=len(ids)
-    ).records
-    versions = {
-        record.storage_id: (event.tags or {}).get(CODE_VERSION_TAG)
-        for record in records
-        if (event := record.asset_materialization)
-    }
-    old = [event for event, version in versions.items() if version not in (None, now)]
-    by_old_runs = history.materialised_by[np.isin(history.materialised, old)]
-    return np.isin(history.materialised_by, by_old_runs) & stored

@@ -22,7 +22,7 @@ def print_book(book: Mapping[str, Any]) -> None:
         ),
         soft_wrap=True,
     )
-    out.print(f"prices: {book['prices'] or 'not recorded'}", soft_wrap=True)
+    out.print(f"prices: {one_line(book['prices'] or 'not recorded')}", soft_wrap=True)
     if book["held_on"] != book["session"]:
         out.print(styled((f"held is as of {book['held_on'] or 'no session yet'}", "yellow")))
     behind = any(row["last_close"] != book["session"] for row in book["orders"])

@@ -17,7 +17,7 @@ def print_explanation(weight: Mapping[str, Any]) -> None:
         ),
         soft_wrap=True,
     )
-    out.print(f"prices: {weight['prices'] or 'not recorded'}\n", soft_wrap=True)
+    out.print(f"prices: {one_line(weight['prices'] or 'not recorded')}\n", soft_wrap=True)
     columns = ("model", "part", "share", "insight", "of", "signal", "since", "prices used")
     table = new_table(*columns, left=("model", "prices used"))
     for row in weight["models"]:

@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 from hawk_assets.printing.console import new_table, one_line, out
 
 if TYPE_CHECKING:
+    from hawk_assets.commands.older_code import OlderCode
     from hawk_assets.commands.status import TableStatus
-
-UP_TO_DATE_BUT = (
-    "nothing is new; {} tables are by older code or other settings, and stay as they are.\n"
-    "to recompute them: hawk refresh --stale-code"
-)
 
 
 def status_records(tables: "Sequence[TableStatus]") -> list[dict[str, Any]]:
@@ -29,6 +25,20 @@ def status_records(tables: "Sequence[TableStatus]") -> list[dict[str, Any]]:
         }
         for t in tables
     ]
+
+
+def print_older_code(older: "OlderCode") -> None:
+    """What a refresh has left as it is."""
+    count, plural = len(older.tables), len(older.tables) > 1
+    named = ", ".join(older.tables[:3]) + f" and {count - 3} more" * (count > 3)
+    out.print(
+        f"{count} table{'s are' if plural else ' is'} by older code or other settings, and "
+        f"stay{'s' * (not plural)} as {'they are' if plural else 'it is'}: {named}",
+        soft_wrap=True,
+    )
+    for setting in older.settings:
+        out.print(setting)
+    out.print("to recompute what is older: hawk refresh --stale-code")
 
 
 def print_activity(lines: Sequence[str]) -> None:

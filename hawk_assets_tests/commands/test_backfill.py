@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hawk_assets.commands.older_code import find_older_code
 from hawk_assets.commands.refresh import refresh
 from hawk_assets.commands.selection import select_months, select_tables
-from hawk_assets.commands.status import find_older_code, find_status
+from hawk_assets.commands.status import find_status
 from hawk_assets.core.errors import MissingMonthError, SettingsError, StorageError
 from hawk_assets.models.rsi import Rsi
 from hawk_assets.orchestration.catalog import (
@@ -122,8 +123,8 @@ def test_code_that_has_changed_is_shown_and_recomputed_only_when_asked(desk: Des
     }
     months = desk.pipeline.months
     assert old == {f"model_states/{FADE}": months, f"insights/{FADE}": months}
-    assert find_older_code(changed.pipeline, changed.instance) == 2
-    assert find_older_code(desk.pipeline, desk.instance) == 0
+    assert find_older_code(changed.pipeline, changed.instance).tables == list(old)
+    assert find_older_code(desk.pipeline, desk.instance).tables == []
 
     before = desk.latest_event()
     refresh(changed.pipeline, changed.instance, lambda event: None, stale_code=True)

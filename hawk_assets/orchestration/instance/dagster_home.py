@@ -11,6 +11,7 @@ from dagster._core.instance.ref import InstanceRef
 from sqlalchemy.exc import SQLAlchemyError
 
 from hawk_assets.core.errors import SettingsError
+from hawk_assets.orchestration.instance.database_errors import translate_database_errors
 from hawk_assets.orchestration.instance.run_owners import fail_dead_runs
 
 INSTANCE_SETTINGS = Path(__file__).with_name("dagster.yaml")
@@ -31,8 +32,13 @@ _OVERRIDES = {
 def prepare_home(home: Path) -> None:
     """Create the folder, with a link to this project's dagster.yaml unless it has its own.
 
-    :raises SettingsError: it cannot be created
+    :raises SettingsError: it cannot be created, or no database can be in it
     """
+    if "?" in str(home):
+        raise SettingsError(
+            f"DAGSTER_HOME={home} has a '?' in it, where the address of a SQLite database ends; "
+            "rename the folder, or point DAGSTER_HOME to another one"
+        )
     theirs = home / INSTANCE_SETTINGS.name
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -58,13 +64,17 @@ def _links_to_another_installation(file: Path) -> bool:
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance of a folder, for runs in this process.
 
-    :raises SettingsError: the folder, its ``dagster.yaml`` or its database cannot be used
+    :raises SettingsError: the folder, its ``dagster.yaml`` or its database cannot be used, now or
+        later within the block
     """
     prepare_home(home)
+    translate_database_errors()
     try:
         ref = InstanceRef.from_dir(str(home), overrides=_OVERRIDES)
         instance = dg.DagsterInstance.from_ref(ref)
         fail_dead_runs(instance)
+    except SettingsError:
+        raise
     except Exception as error:
         if not any(isinstance(e, _UNUSABLE) for e in (error, error.__cause__)):
             raise

@@ -30,6 +30,7 @@ from sqlalchemy import Connection, Engine, bindparam, create_engine, select
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool, StaticPool
 
+from hawk_assets.core.errors import SettingsError
 from hawk_assets.orchestration.instance.instance_locks import instance_locks
 from hawk_assets.orchestration.instance.run_owners import hold_run
 
@@ -58,11 +59,21 @@ class BatchedAssetEvents:
     run passes here, whoever has launched it.
     """
 
+    _lost: SettingsError | None = None
+    """Why the database cannot be used any more, once that is so."""
+
     def store_event(self: Any, event: EventLogEntry) -> None:
         found = event.dagster_event
         if found and found.event_type == DagsterEventType.RUN_START and self.has_instance:
             hold_run(self._instance, event.run_id)
-        super().store_event(event)  # type: ignore[misc]
+        try:
+            if self._lost:
+                raise self._lost
+            super().store_event(event)  # type: ignore[misc]
+        except SettingsError as error:
+            self._lost = error
+            if found:  # without a mere message a run goes on to the next event
+                raise
 
     def dispose(self: Any) -> None:
         if self.has_instance:
@@ -70,6 +81,14 @@ class BatchedAssetEvents:
         super().dispose()  # type: ignore[misc]
 
     def store_event_batch(self: Any, events: Sequence[EventLogEntry]) -> None:
+        try:
+            self._store_stretches(events)
+        except SettingsError as error:
+            # Dagster would print it, and try again event by event. The next event raises it: one
+            # always follows, since no run ends with a batch.
+            self._lost = error
+
+    def _store_stretches(self: Any, events: Sequence[EventLogEntry]) -> None:
         for (together, _), stretch in groupby(events, lambda e: (_is_batchable(e), e.run_id)):
             if together:
                 self._store_together(list(stretch))

@@ -81,6 +81,9 @@ class FileLocks:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle = self._insist(name)
+            if handle is not None:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, holder.encode(), 0)
         except OSError as error:
             raise SettingsError(
                 f"{self._folder / name} cannot be locked: {error}; point DAGSTER_HOME to a folder "
@@ -88,8 +91,6 @@ class FileLocks:
             ) from None
         if handle is None:
             return False
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, holder.encode(), 0)
         self._taken[name] = handle
         return True
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, NOT_FINISHED_STATUSES
 
+from hawk_assets.core.errors import SettingsError
 from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.instance.instance_locks import instance_locks
 from hawk_assets.orchestration.instance.locks import COMMAND_LOCK, Holder, holding
@@ -74,9 +75,10 @@ def new_command_run(
         try:
             yield run_id, _tags(run_id, command)
         except BaseException:
-            run = instance.get_run_by_id(run_id)
-            if run and not run.is_finished:
-                instance.report_run_failed(run, "The hawk command was stopped.")
+            with suppress(SettingsError):  # a database that is lost says so once
+                run = instance.get_run_by_id(run_id)
+                if run and not run.is_finished:
+                    instance.report_run_failed(run, "The hawk command was stopped.")
             raise
 
 

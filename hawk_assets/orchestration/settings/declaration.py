@@ -26,6 +26,7 @@ from hawk_assets.orchestration.settings.values import (
     check_choice,
     check_http_address,
     check_optserver,
+    check_path,
     check_port,
     parse_month,
     parse_seconds,
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
 
     market_data: Annotated[
         str | None,
+        BeforeValidator(check_path),
         About(
             "HAWK_MARKET_DATA",
             "where prices come from: a path, folder or glob of Parquet or CSV files, or "
@@ -92,6 +94,7 @@ class Settings(BaseSettings):
     ] = None
     commitments: Annotated[
         str | None,
+        BeforeValidator(check_path),
         About(
             "HAWK_COMMITMENTS",
             "weekly commitments of traders for your own prices: files with files, a table with a "
@@ -100,7 +103,9 @@ class Settings(BaseSettings):
         ),
     ] = None
     storage: Annotated[
-        str, About("HAWK_STORAGE", "where the tables are: a folder, or `gs://bucket/prefix`")
+        str,
+        BeforeValidator(check_path),
+        About("HAWK_STORAGE", "where the tables are: a folder, or `gs://bucket/prefix`"),
     ] = ".hawk/storage"
     start: Annotated[_Month, About("HAWK_START", "first month of the history, `YYYY-MM`")] = (
         pd.Timestamp("2006-01-01")

@@ -3,6 +3,7 @@
 A message is the end of a sentence that begins with the setting: "HAWK_START='x' is not ...".
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,11 +56,18 @@ def check_port(value: Any) -> Any:
     return value
 
 
+def check_path(value: Any) -> Any:
+    """A path, glob or address that the operating system can be asked for."""
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("has a character with the number 0 in it, which no path has; remove it")
+    if text.startswith("~") and os.path.expanduser(text) == text:
+        raise ValueError("names the home of a user that this machine does not have")
+    return value
+
+
 def resolve_path(value: Any) -> Path:
-    try:
-        return Path(value).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("names the home of a user that this machine does not have") from None
+    return Path(check_path(value)).expanduser().absolute()
 
 
 def check_choice(names: Mapping[str, str] | tuple[str, ...]) -> Callable[[Any], Any]:

@@ -235,6 +235,12 @@ def test_the_home_of_nobody_is_refused(refused: Refused) -> None:
     assert says.startswith("DAGSTER_HOME='~nobody-here/dagster' names the home of a user that")
 
 
+@pytest.mark.parametrize("name", ["HAWK_STORAGE", "HAWK_MARKET_DATA", "HAWK_COMMITMENTS"])
+def test_no_folder_named_after_a_missing_user_is_created(name: str, refused: Refused) -> None:
+    says = f"{name}='~nobody-here/x' names the home of a user that this machine does not have"
+    assert refused(**{name: "~nobody-here/x"}) == says
+
+
 def test_an_objective_or_a_solver_that_is_unknown_is_refused_with_the_known_ones(
     refused: Refused,
 ) -> None:
