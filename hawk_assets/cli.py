@@ -190,6 +190,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(status_records(tables))
     else:
+        out.print(f"prices: {pipeline.source.identity}", soft_wrap=True)
         print_activity(activity)
         print_status(tables)
 

@@ -96,10 +96,11 @@ def test_what_a_service_reads_of_others_has_the_months_of_its_owner(service: str
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_looks_after_itself(service: str) -> None:
-    """Each location has the sensor that keeps it up to date; the first also watches the source."""
+    """Each location has the sensor that keeps it up to date, and one on its stored files; the
+    first also watches the source."""
     sensors = {sensor.name for sensor in definitions(service).sensors or ()}
     watch = {"new_market_data"} if service == "model_state_generator" else set()
-    assert sensors == {f"{service}_automation"} | watch
+    assert sensors == {f"{service}_automation", f"{service}_stored_files"} | watch
     raw = {"market_data", "commitments_of_traders"}
     for key, spec in specs(service, own=True).items():
         assert (spec.automation_condition is None) == (key in raw)
@@ -113,7 +114,8 @@ def test_with_a_webhook_each_service_reports_its_failures(
     monkeypatch.setenv("HAWK_WEBHOOK", "https://hooks.example/services")
     sensors = {sensor.name for sensor in build_defs(service, models={}).sensors or ()}
     watch = {"new_market_data", "lateness"} if service == "model_state_generator" else set()
-    assert sensors == {f"{service}_automation", f"{service}_failures"} | watch
+    own = {f"{service}_{name}" for name in ("automation", "stored_files", "failures")}
+    assert sensors == own | watch
     monkeypatch.setenv("HAWK_END", "2010-01-01")
     assert "lateness" not in {s.name for s in build_defs(service, models={}).sensors or ()}
 

@@ -73,7 +73,11 @@ def check_source(storage: Tables, source: MarketDataSource) -> None:
     if record is None or record.source == source.identity or not storage.stamps(MARKET_DATA):
         return
     ours = isinstance(source, SampleMarket)
-    named = "HAWK_MARKET_DATA is not set, or " * ours + f"HAWK_MARKET_DATA names {source.identity}"
+    named = (
+        f"HAWK_MARKET_DATA is 'sample' or not set, which means the {source.identity}"
+        if ours
+        else f"HAWK_MARKET_DATA names {source.identity}"
+    )
     same = ". For the same prices in another place: hawk refresh --new-source"
     raise SettingsError(
         f"the tables in HAWK_STORAGE={storage.root} were computed from {describe(record)}, but "

@@ -34,7 +34,10 @@ def test_another_source_is_refused_by_every_command_and_by_a_run(tmp_path: Path)
         before = desk.files()
         mine = desk.settings.market_data
         shutil.copy(str(mine), tmp_path / "other.parquet")
-        for setting, named in ((None, "is not set"), (str(tmp_path / "other.parquet"), "other")):
+        for setting, named in (
+            (None, "is .sample. or not set"),
+            (str(tmp_path / "other.parquet"), "other"),
+        ):
             other = with_source(desk, setting)
             for command in (other.refresh, other.pending, other.backfill):
                 with pytest.raises(SettingsError, match=f"computed from {mine}.*{named}"):
