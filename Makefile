@@ -29,7 +29,7 @@ stack: $(READY) ## all of production on loopback but its containers, with a buck
 	@$(BIN)/python -m hawk_assets_tests.stack
 
 test: $(READY) ## the test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-containers: $(READY) ## build the images and refresh through them; root, podman; 10 minutes
 	@HAWK_TEST_CONTAINERS=1 $(BIN)/python -m pytest hawk_assets_tests/deployments/test_containers.py

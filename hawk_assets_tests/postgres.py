@@ -99,13 +99,6 @@ def open_cluster() -> Iterator[Cluster]:
             cluster.stop(SIGQUIT)
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of the database ``postgres`` of a cluster of one's own, for its superuser."""
-    with open_cluster() as cluster:
-        yield cluster.url
-
-
 def create_database(url: str, name: str) -> str:
     """An empty database on the server.
 

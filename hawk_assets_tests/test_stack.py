@@ -24,7 +24,6 @@ from hawk_assets_tests.doubles.webhook import Listener, listening
 from hawk_assets_tests.pipelines import MODELS, assert_same, stored
 from hawk_assets_tests.stack import BOOK, BUCKET, Run, Stack, open_stack, until_booked
 
-pytestmark = pytest.mark.xdist_group("stack")
 long = pytest.mark.skipif(
     not os.environ.get("HAWK_TEST_LONG"), reason="takes minutes; set HAWK_TEST_LONG=1"
 )
@@ -32,7 +31,7 @@ SECONDS = 300
 BACKFILL_SECONDS = 900
 START = shift(today().to_period("M").to_timestamp(), -6)
 QUICK = {
-    "run_monitoring": {"poll_interval_seconds": 3},
+    "run_monitoring": {"poll_interval_seconds": 1},
     "run_coordinator": {"config": {"max_concurrent_runs": 4, "dequeue_interval_seconds": 1}},
 }
 OWNERS = {
@@ -145,14 +144,33 @@ def wait_for_tick(stack: Stack, service: str, name: str) -> None:
     stack.wait(has_ticked, SECONDS, f"{name} does not tick")
 
 
+def assert_stored(stack: Stack, session: pd.Timestamp) -> None:
+    for table in ("market_data", BOOK):
+        assert stack.stored(table, _month(session))["date"].max() == session
+
+
+@long
 def test_new_rows_become_a_book_by_themselves(stack: Stack, listener: Listener) -> None:
     added = NewSession(stack)
     runs = added.wait_for_book()
     assert_materialised_once(runs)
     assert [run.status for run in runs if run.status != "SUCCESS"] == []
-    month = added.session.to_period("M").to_timestamp()
-    assert stack.stored(BOOK, month)["date"].max() == added.session
-    assert stack.stored("market_data", month)["date"].max() == added.session
+    assert_stored(stack, added.session)
+    assert_no_failure_alert(listener)
+
+
+def test_new_rows_become_a_book_though_a_run_is_killed_half_way(
+    stack: Stack, listener: Listener
+) -> None:
+    added, run = hold(stack)
+    os.kill(stack.process_of(run), signal.SIGKILL)
+    stack.bucket.faults.clear()
+    runs = added.wait_for_book()
+    assert_materialised_once(runs)
+    assert_stored(stack, added.session)
+    failed = [r for r in runs if r.status != "SUCCESS"]
+    assert [r.run_id for r in failed] == [run.run_id]
+    assert [r.parent for r in runs if r.parent] == [run.run_id]
     assert_no_failure_alert(listener)
 
 
@@ -162,18 +180,6 @@ def test_the_same_rows_announced_again_start_nothing(stack: Stack) -> None:
     for name in ("new_market_data", "model_state_generator_automation"):
         wait_for_tick(stack, "model_state_generator", name)
     assert [run.run_id for run in stack.runs()] == known
-
-
-def test_a_run_killed_half_way_is_retried(stack: Stack, listener: Listener) -> None:
-    added, run = hold(stack)
-    os.kill(stack.process_of(run), signal.SIGKILL)
-    stack.bucket.faults.clear()
-    runs = added.wait_for_book()
-    assert_materialised_once(runs)
-    failed = [r for r in runs if r.status != "SUCCESS"]
-    assert [r.run_id for r in failed] == [run.run_id]
-    assert [r.parent for r in runs if r.parent] == [run.run_id]
-    assert_no_failure_alert(listener)
 
 
 @long
@@ -194,6 +200,7 @@ def test_a_code_server_killed_with_its_run_comes_back_to_both(
     assert_no_failure_alert(listener)
 
 
+@long
 def test_a_daemon_killed_goes_on_where_it_was(stack: Stack, listener: Listener) -> None:
     added, _ = hold(stack)
     stack.kill("daemon")
@@ -206,6 +213,7 @@ def test_a_daemon_killed_goes_on_where_it_was(stack: Stack, listener: Listener) 
     assert_no_failure_alert(listener)
 
 
+@long
 def test_a_warehouse_that_answers_503_and_then_403_is_asked_again(stack: Stack) -> None:
     stack.warehouse.faults.add(503, times=4, match="queries|jobs")
     refused = stack.warehouse.faults.add(

@@ -26,7 +26,7 @@ from hawk_assets_tests.postgres import free_port
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 PROGRAMS = Path(sys.executable).parent
-MODELS = {"__init__.py", "ema_cross.py", "rsi.py"}
+MODELS = {"__init__.py", "rsi.py"}
 START_SECONDS, RUN_SECONDS, BACKFILL_SECONDS = 180, 300, 600
 NOT_CLONED = (".git", ".venv", ".hawk", "__pycache__", ".*_cache", "*.egg-info", "build", "dist")
 # Dagster's daemon looks after backfills every 30 seconds, and there is no setting for that.
@@ -47,8 +47,6 @@ BACKFILL = """
 query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status error { message } } } }
 """
-
-pytestmark = pytest.mark.xdist_group("ui")
 
 
 class Clone:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,6 +192,8 @@ def test_a_home_that_cannot_be_used_is_an_error_with_its_path(
 def test_a_database_that_is_down_or_not_named_is_an_error_with_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    impatient = SimpleNamespace(sleep=lambda seconds: None)
+    monkeypatch.setattr("dagster_postgres.utils.time", impatient)  # Dagster asks six times
     monkeypatch.setenv("DAGSTER_HOME", "")
     deployed = REPOSITORY / "deployments" / "docker" / "dagster.yaml"
     (tmp_path / "dagster.yaml").write_text(deployed.read_text())

@@ -19,7 +19,7 @@ from hawk_assets.storage import gcs as bucket
 from hawk_assets_tests.doubles.gcs import Gcs, gcs_server
 from hawk_assets_tests.pipelines import assert_same, open_desk, ragged_prices
 
-LAST, MONTHS = "2015-06", 6
+LAST, MONTHS = "2015-05", 5
 ROOT = "gs://desk/a/b"
 
 

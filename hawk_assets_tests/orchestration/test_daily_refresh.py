@@ -15,9 +15,9 @@ from hawk_assets_tests.pipelines import Desk, assert_same, open_desk
 
 LONG = bool(os.environ.get("HAWK_TEST_LONG"))
 PRICES = ["open", "high", "low", "close"]
-FIRST, LAST = ("2015-01", "2016-12") if LONG else ("2015-01", "2016-06")
+FIRST, LAST = ("2015-01", "2016-12") if LONG else ("2015-01", "2015-08")
 BEGIN, REFRESHES, SESSIONS, COMPARED = (
-    ("2015-12-31", 250, 1, 25) if LONG else ("2016-04-10", 10, 5, 5)
+    ("2015-12-31", 250, 1, 25) if LONG else ("2015-06-10", 6, 5, 3)
 )
 
 

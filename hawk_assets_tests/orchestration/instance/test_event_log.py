@@ -39,7 +39,7 @@ from hawk_assets.orchestration.catalog import WEIGHTS
 from hawk_assets.orchestration.instance import event_log
 from hawk_assets.orchestration.instance.event_log import BatchedSqliteEventLogStorage
 from hawk_assets.orchestration.instance.postgres_storage import BatchedPostgresEventLogStorage
-from hawk_assets_tests.postgres import create_database, postgres_server
+from hawk_assets_tests.postgres import Cluster, create_database
 
 PARTITIONS = dg.MonthlyPartitionsDefinition("2020-01-01", end_date="2022-01-01")
 MONTHS = PARTITIONS.get_partition_keys()
@@ -71,9 +71,8 @@ class Kind:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[dict[str, str]]:
-    with postgres_server() as url:
-        yield {name: create_database(url, name) for name in ("stock", "batched")}
+def server(cluster: Cluster) -> dict[str, str]:
+    return {name: create_database(cluster.url, name) for name in ("stock", "batched")}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

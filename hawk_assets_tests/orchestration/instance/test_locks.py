@@ -24,7 +24,7 @@ from hawk_assets.orchestration.instance.run_owners import (
     find_dead,
     new_command_run,
 )
-from hawk_assets_tests.postgres import Cluster, open_cluster
+from hawk_assets_tests.postgres import Cluster
 
 TAKE = """
 import sys, time
@@ -37,12 +37,6 @@ print(locks.take(name, holder), flush=True)
 time.sleep(600)
 """
 Begin = Callable[[str, str], "subprocess.Popen[str]"]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with open_cluster() as it:
-        yield it
 
 
 @pytest.fixture(params=["files", "postgres"])
@@ -160,16 +154,15 @@ def test_a_lock_whose_connection_breaks_is_taken_again_and_never_looks_free(
     assert others.find_held(["broken"]) == set()
 
 
-def test_locks_outlive_a_restart_of_the_server(quick: None) -> None:
-    with open_cluster() as cluster:
-        mine, others = PostgresLocks(cluster.url), PostgresLocks(cluster.url)
-        assert mine.take("restarted", "me")
-        cluster.stop()
-        time.sleep(0.5)
-        cluster.start()
-        assert others.find_held(["restarted"]) == {"restarted"}
-        wait_until(lambda: others.find_holder("restarted") is not None)
-        mine.release_all()
+def test_locks_outlive_a_restart_of_the_server(cluster: Cluster, quick: None) -> None:
+    mine, others = PostgresLocks(cluster.url), PostgresLocks(cluster.url)
+    assert mine.take("restarted", "me")
+    cluster.stop()
+    time.sleep(0.5)
+    cluster.start()
+    assert others.find_held(["restarted"]) == {"restarted"}
+    wait_until(lambda: others.find_holder("restarted") is not None)
+    mine.release_all()
 
 
 def test_a_run_on_postgres_holds_its_lock_while_it_is_executed(
