@@ -15,7 +15,6 @@ from hawk_assets_tests.aggregation.servers import LICENCE
 
 os.environ[CONFIG] = os.devnull  # not the hawk.yaml that may be at the root of the project
 
-
 # ``make test`` hands out whole files, in this order: a file shares what is slow to set up.
 SLOWEST = (
     "test_stack.py",
@@ -38,9 +37,13 @@ SLOWEST = (
     "commands/test_config.py",
     "commands/test_new_model.py",
     "orchestration/assets/test_stages.py",
+    "models/test_contract.py",
+    "models/test_mutants.py",
+    "simulation/test_calendars.py",
+    "aggregation/test_allocation.py",
     "test_services.py",
 )
-RANKS = {Path(__file__).with_name(file): rank for rank, file in enumerate(SLOWEST)}
+RANKS = {Path(__file__).parent / file: rank for rank, file in enumerate(SLOWEST)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

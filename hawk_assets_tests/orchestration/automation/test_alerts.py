@@ -186,6 +186,12 @@ class Watched:
 
 
 @pytest.fixture
+def hourly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sensors that are not looked at have their turn once an hour."""
+    monkeypatch.setenv("HAWK_TICK_SECONDS", "3600")
+
+
+@pytest.fixture
 def watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener
 ) -> Iterator[Watched]:
@@ -305,7 +311,7 @@ def crash_like(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
 
 
 def test_a_late_book_is_reported_once_and_resolved_when_it_is_there(
-    watched: Watched, listener: Listener
+    hourly: None, watched: Watched, listener: Listener
 ) -> None:
     daemon = watched.daemon
     assert daemon.turn("lateness").skip_reason == "there is no book yet"
@@ -328,7 +334,7 @@ def test_a_late_book_is_reported_once_and_resolved_when_it_is_there(
 
 
 def test_a_source_that_stays_unreadable_is_reported_and_the_sensor_goes_on(
-    watched: Watched, listener: Listener
+    hourly: None, watched: Watched, listener: Listener
 ) -> None:
     watched.book("2020-04-16")
     file = watched.desk.file
