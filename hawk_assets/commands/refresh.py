@@ -23,7 +23,8 @@ def refresh(
     """Fetch new data and recompute everything downstream.
 
     Whatever runs on the instance is waited for, and then all is looked at again: nothing is
-    computed from months that somebody else is still to materialise.
+    computed from months that somebody else is still to materialise. So it is once a model that
+    failed has recovered: until then the book is not recomputed because of it.
 
     :param stale_code: also recompute what older code computed
     :param new_source: let the stored tables go over to the source of the settings
@@ -43,7 +44,8 @@ def refresh(
             record_moved(instance, pending.files)
             failed = run_stages(pipeline, turn, pending.to_materialise, report)
             turn.wait_for_runs()
-            if not (turn.waited or pending.is_partial):
+            recovered = pending.retried - failed.keys()
+            if not (turn.waited or pending.is_partial or recovered):
                 break
         if not failed:
             record_start(pipeline.storage, pipeline.settings.start)

@@ -33,6 +33,8 @@ class Pending:
     :param changed: months for which the source has other data
     :param running: months that an unfinished run is still to materialise
     :param to_materialise: months to materialise
+    :param retried: tables of models whose latest attempt failed; if one succeeds, there is more to
+        materialise: what reads it as one of many
     :param files: the stored files against the history
     :param later_start: whether the history starts later than when the tables were computed
     """
@@ -41,6 +43,7 @@ class Pending:
     changed: Flags
     running: dict[TableKey, Flags]
     to_materialise: dict[TableKey, Flags]
+    retried: set[TableKey]
     files: FileCheck
     later_start: bool
 
@@ -102,8 +105,17 @@ def find_pending(
             seeds[key] = seeds[key] | changed | (history[key].materialised == 0)
         if stale_code:
             seeds[key] = seeds[key] | months_of_older_code(instance, table, history[key])
-    to_materialise = months_to_materialise(pipeline.catalog.values(), history, seeds, running)
-    return Pending(history, changed, running, to_materialise, files, later_start)
+    # A model that goes on failing must not have the book recomputed at every refresh.
+    retries = {
+        key: history[key].failed & ~running[key]
+        for key, table in pipeline.catalog.items()
+        if table.model
+    }
+    to_materialise = months_to_materialise(
+        pipeline.catalog.values(), history, seeds, running, retries
+    )
+    retried = {key for key, months in retries.items() if (months & to_materialise[key]).any()}
+    return Pending(history, changed, running, to_materialise, retried, files, later_start)
 
 
 def _months_cut_off(table: Table, months: int) -> Flags:

@@ -237,11 +237,15 @@ def test_a_model_that_fails_loses_its_own_tables_until_it_is_repaired(
         pd.testing.assert_series_equal(book, share[trend.name] * own)
         assert any("brittle: latest insights are" in text for run in runs for text in run.warnings)
 
-        last, announced = sound.latest_event(), sound.pending()
-        runs, failed = sound.refresh()
+        last = sound.latest_event()
+        assert {table for table, _ in sound.pending()} == set(lost)
+        _, failed = sound.with_models(Brittle(broken), trend).refresh()
+        assert "/".join(next(iter(failed))) == lost[0]
+        assert sound.materialised(since=last) == set()  # above all no weights and no book
+
+        _, failed = sound.refresh()
         assert failed == {}
-        assert sound.materialised(since=last) == announced
-        assert {table for table, _ in announced} == {
+        assert {table for table, _ in sound.materialised(since=last)} == {
             *lost,
             "combined_insights",
             "attribution",

@@ -142,6 +142,7 @@ def months_to_materialise(
     history: Mapping[TableKey, History],
     seeds: Mapping[TableKey, Flags],
     running: Mapping[TableKey, Flags] | None = None,
+    retries: Mapping[TableKey, Flags] | None = None,
 ) -> dict[TableKey, Flags]:
     """All months to materialise so that nothing is stale: stale months and everything downstream.
 
@@ -155,8 +156,14 @@ def months_to_materialise(
     :param history: of these tables and their upstreams
     :param seeds: months to materialise for another reason, such as changed months of the source
     :param running: months that a run is still to materialise
+    :param retries: months that may well fail again. What reads them as an optional upstream is not
+        recomputed because of them: it is stale once they have been materialised.
     :return: months per table
     """
+    retries = retries or {}
+    sure = {  # whatever becomes of the retries
+        key: months & ~retries.get(key, np.zeros_like(months)) for key, months in seeds.items()
+    }
     waiting: dict[TableKey, Flags] = {}
     chosen: dict[TableKey, Flags] = {key: months.copy() for key, months in seeds.items()}
     usable: dict[TableKey, Flags] = {}
@@ -164,12 +171,19 @@ def months_to_materialise(
         past = history[table.key]
         none = np.zeros(len(past.planned), bool)
         wanted = stale_months(table, history) | chosen.get(table.key, none)
+        surely, unsure = wanted, retries.get(table.key, none)
         ready = ~none
         waits = none if running is None else running[table.key].copy()
         for upstream in (u for u in table.upstreams if u.key != table.key):
             coming = chosen.get(upstream.key, none)
             present = usable.get(upstream.key, coming | (history[upstream.key].materialised > 0))
-            wanted = wanted | months_reading(upstream, coming)
+            surely_coming = months_reading(upstream, sure.get(upstream.key, none))
+            surely = surely | surely_coming
+            if not upstream.optional:
+                unsure = unsure | months_reading(upstream, coming & ~sure.get(upstream.key, none))
+            wanted = wanted | (
+                surely_coming if upstream.optional else months_reading(upstream, coming)
+            )
             waits = waits | months_reading(upstream, waiting.get(upstream.key, none))
             if not upstream.optional:
                 ready &= ~months_reading(upstream, ~present)
@@ -181,6 +195,8 @@ def months_to_materialise(
         waiting[table.key] = _and_dependent_months(table, waits)
         ready = ~_and_dependent_months(table, ~ready) & ~waiting[table.key]
         chosen[table.key], usable[table.key] = wanted & ready, ready
+        unsure = _and_dependent_months(table, unsure)
+        sure[table.key] = _and_dependent_months(table, surely) & chosen[table.key] & ~unsure
     return chosen
 
 
