@@ -42,12 +42,12 @@ class ParquetIOManager(dg.IOManager):
             )
         months = months_of(list(context.asset_partition_keys))
         run, began = run_of(context)
-        figures = attached_metadata(context)
+        figures, version = attached_metadata(context), table.code_version()
         about = {
             month: {
                 "run": run,
                 "began": began,
-                "code_version": table.code_version(),
+                "code_version": version,
                 "metadata": json.dumps(figures.get(key_of(month), {})),
             }
             for month in months
