@@ -187,17 +187,21 @@ def months_to_materialise(
             waits = waits | months_reading(upstream, waiting.get(upstream.key, none))
             if not upstream.optional:
                 ready &= ~months_reading(upstream, ~present)
-        if _reads_itself(table):
-            before_wanted = np.logical_or.accumulate(wanted[::-1])[::-1]
-            wanted = wanted | (before_wanted & (past.planned == 0))
-        wanted = _and_dependent_months(table, wanted)
+        wanted, surely = (_and_what_belongs(table, past, months) for months in (wanted, surely))
         ready &= wanted | ((past.materialised > 0) & ~_failed_and_outdated(table, history))
         waiting[table.key] = _and_dependent_months(table, waits)
         ready = ~_and_dependent_months(table, ~ready) & ~waiting[table.key]
         chosen[table.key], usable[table.key] = wanted & ready, ready
-        unsure = _and_dependent_months(table, unsure)
-        sure[table.key] = _and_dependent_months(table, surely) & chosen[table.key] & ~unsure
+        sure[table.key] = surely & chosen[table.key] & ~_and_dependent_months(table, unsure)
     return chosen
+
+
+def _and_what_belongs(table: Table, past: History, months: Flags) -> Flags:
+    """These months and, where the table reads itself, those after and its first missing ones."""
+    if _reads_itself(table):
+        before = np.logical_or.accumulate(months[::-1])[::-1]
+        months = months | (before & (past.planned == 0))
+    return _and_dependent_months(table, months)
 
 
 def _failed_and_outdated(table: Table, history: Mapping[TableKey, History]) -> Flags:
