@@ -91,8 +91,11 @@ def _explain(error: Exception) -> int:
 def cli() -> None:
     """A systematic desk's daily pipeline: prices to one combined portfolio.
 
-    Settings are environment variables and hawk.yaml: hawk config prints all of them.
+    Settings are environment variables, .env and hawk.yaml: hawk config prints all of them.
     """
+    from hawk_assets.orchestration.settings.env_file import read_env_file
+
+    read_env_file()
 
 
 @contextmanager
@@ -357,7 +360,9 @@ def dev(arguments: tuple[str, ...]) -> None:
     """
     from hawk_assets.orchestration.instance.dagster_home import WORKSPACE, prepare_home
     from hawk_assets.orchestration.settings import batch_events, load_settings
+    from hawk_assets.orchestration.settings.env_file import check_env_file
 
+    check_env_file()
     prepare_home(load_settings().dagster_home)
     batch_events()
     os.environ.setdefault("PYTHONWARNINGS", "ignore::dagster.SupersessionWarning")

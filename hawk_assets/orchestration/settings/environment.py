@@ -14,6 +14,7 @@ from hawk_assets.orchestration.settings.entries import (
     show_name,
     suggest,
 )
+from hawk_assets.orchestration.settings.env_file import place_of
 
 CONFIG = "HAWK_CONFIG"
 FOR_TESTS = "HAWK_TEST_"
@@ -40,9 +41,9 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Entry]:
         if _is_injected(name, text) or not text:
             continue
         if name not in keys:
-            _check_name(name, [*keys, CONFIG])
+            _check_name(name, text, [*keys, CONFIG])
         elif keys[name] in SECTIONS:
-            entries |= _read_pairs(keys[name], name, text)
+            entries |= _read_pairs(keys[name], place_of(name, text), text)
         else:
             entries[keys[name]] = _entry(keys[name], name, text)
     return entries
@@ -53,7 +54,8 @@ def _entry(key: str, variable: str, text: str) -> Entry:
         raise SettingsError(
             f"{variable} holds a user or a password, which nothing it can name takes; remove it"
         )
-    return Entry(text, variable, variable)
+    place = place_of(variable, text)
+    return Entry(text, place, place)
 
 
 def _is_injected(name: str, text: str) -> bool:
@@ -64,12 +66,13 @@ def _is_injected(name: str, text: str) -> bool:
     )
 
 
-def _check_name(name: str, known: list[str]) -> None:
+def _check_name(name: str, text: str, known: list[str]) -> None:
     # The value of an unknown variable is not repeated: it may be a misspelt secret.
     if not name.upper().startswith("HAWK_") or name == CONFIG or name.startswith(FOR_TESTS):
         return
     hawk = [n for n in known if n.startswith("HAWK_")]
-    raise SettingsError(f"{show_name(name)} is not a setting; {suggest(name.upper(), hawk)}")
+    place = place_of(show_name(name), text) if name.isprintable() else show_name(name)
+    raise SettingsError(f"{place} is not a setting; {suggest(name.upper(), hawk)}")
 
 
 def _read_pairs(section: str, variable: str, text: str) -> Entries:
