@@ -80,11 +80,15 @@ def bayes_stein(mean: Array, covariance: Array, n_obs: float) -> Array:
     and Quantitative Analysis 21, 1986.
 
     :param mean: shape ``(n_models,)``
-    :param covariance: shape ``(n_models, n_models)``, positive definite
+    :param covariance: shape ``(n_models, n_models)``; of a singular one the pseudo-inverse counts
     :param n_obs: observations behind the mean; with unequal probabilities their effective number
     """
     n = len(mean)
-    inverse_ones, inverse_mean = np.linalg.solve(covariance, np.column_stack([np.ones(n), mean])).T
+    sides = np.column_stack([np.ones(n), mean])
+    try:
+        inverse_ones, inverse_mean = np.linalg.solve(covariance, sides).T
+    except np.linalg.LinAlgError:  # models that are one and the same
+        inverse_ones, inverse_mean = np.linalg.lstsq(covariance, sides)[0].T
     centre = inverse_mean.sum() / inverse_ones.sum()
     distance = float((mean - centre) @ (inverse_mean - centre * inverse_ones))
     shrinkage = (n + 2) / (n + 2 + n_obs * distance)

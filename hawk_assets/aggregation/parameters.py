@@ -26,6 +26,10 @@ BENCHMARKS = ("equal_weight", "risk_parity")
 DEFAULT_OBJECTIVE = "max_sharpe_net"
 
 
+MAX_WINDOW = 600
+MAX_HOLD = 252
+
+
 @dataclass(frozen=True)
 class AggregationParameters:
     """How models are weighted and combined.
@@ -45,10 +49,11 @@ class AggregationParameters:
         spreads it over the 21 sessions of a month
     :param risk_aversion: of ``utility``
     :param tail: the share of worst days whose loss ``min_cvar`` minimises
-    :param window_months: months of performance before the month that is weighted
+    :param window_months: months of performance before the month that is weighted, at most 600
     :param min_months: months of 21 sessions that a model needs since its first non-zero return
     :param half_life: months of 21 sessions after which a return counts half; 0: all count the same
-    :param hold_sessions: for how many sessions a model's last insights replace missing ones
+    :param hold_sessions: for how many sessions a model's last insights replace missing ones; at
+        most 252
     :raises SettingsError: a value that cannot be used
     """
 
@@ -82,6 +87,10 @@ class AggregationParameters:
         for name in ("cost_bps", "half_life", "hold_sessions"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} {getattr(self, name)}: 0 or more")
+        if self.hold_sessions > MAX_HOLD:
+            raise SettingsError(f"hold_sessions {self.hold_sessions}: at most {MAX_HOLD}")
+        if self.window_months > MAX_WINDOW:
+            raise SettingsError(f"window_months {self.window_months}: at most {MAX_WINDOW}")
         if not 1 <= self.min_months <= self.window_months:
             raise SettingsError(
                 f"min_months {self.min_months}, window_months {self.window_months}: "

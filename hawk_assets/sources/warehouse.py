@@ -243,3 +243,9 @@ def _explained(tables: "Sequence[TableName]", seconds: float) -> Iterator[None]:
             more = "; two tables need to be in one location" if len(tables) > 1 else ""
             raise SettingsError(f"{named}: {said}; correct the name{more}") from None
         raise DataError(f"{named}: {said}") from None
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        # Google's client takes the form of an answer for granted.
+        raise DataError(
+            f"{named}: the answer is not understood ({type(error).__name__}: {_message(error)}); "
+            "try again, and look for a proxy that answers in BigQuery's place"
+        ) from None

@@ -106,3 +106,9 @@ def test_the_shrunk_mean_counts_the_effective_number_of_observations():
         n_obs = effective or 1.0 / (estimates.probability**2).sum()
         expected = bayes_stein(estimates.mean, estimates.covariance, n_obs)
         np.testing.assert_allclose(estimates.shrunk_mean, expected, rtol=1e-10)
+
+
+def test_models_that_are_one_and_the_same_have_one_mean():
+    covariance = np.array([[1.0, 1.0], [1.0, 1.0]])
+    np.testing.assert_allclose(bayes_stein(np.array([3.0, 3.0]), covariance, 9.0), [3.0, 3.0])
+    assert np.isfinite(bayes_stein(np.array([1.0, 3.0]), covariance, 9.0)).all()

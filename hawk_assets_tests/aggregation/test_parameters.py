@@ -26,6 +26,9 @@ from hawk_assets.core.errors import SettingsError
         {"min_months": 0},
         {"min_months": 13, "window_months": 12},
         {"hold_sessions": -1},
+        {"hold_sessions": 253},
+        {"window_months": 601},
+        {"window_months": 10**24},
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(values):

@@ -101,6 +101,10 @@ class Faults:
         reply = error_reply(status, f"{status} on request of the test", reason)
         return self._put(Fault(match, times, reply=reply))
 
+    def garble(self, content: Any, times: int | None = 1, match: str = "") -> Fault:
+        """Reply with JSON that has nothing to do with the request; nothing is carried out."""
+        return self._put(Fault(match, times, reply=json_reply(content)))
+
     def stall(self, seconds: float, times: int | None = 1, match: str = "") -> Fault:
         """Carry out late, even if the client has given up by then; ``clear`` ends the wait."""
         return self._put(Fault(match, times, seconds=seconds))

@@ -445,6 +445,20 @@ def test_a_permanent_error_is_not_retried_longer_than_the_limit(
     assert len(double.faults.log(f"^{status}")) >= before + 2
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [[], "hello", 7, {"rows": 5}, {"jobComplete": "no"}, {"schema": {"fields": [{"a": 1}]}}],
+    ids=str,
+)
+def test_an_answer_that_makes_no_sense_is_an_error_of_ours(
+    double: BigQueryDouble, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    monkeypatch.setattr(source_module, "POLL_SECONDS", 1.0)
+    double.faults.garble(answer, times=None, match="POST .*/queries")
+    for part in ("HAWK_MARKET_DATA", "bars"):
+        assert part in message(lambda: source(reports=None).poll(MONTHS))
+
+
 # The Storage API
 
 
