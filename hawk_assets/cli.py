@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from hawk_assets.orchestration.build import Pipeline
 
 
+_WITH_ALL_PARTS = (
+    "the hawk command needs the libraries of all stages, which a plain installation lacks; run: "
+    "pip install 'hawk-assets[all]', or '.[all]' in a clone"
+)
+
+
 def main() -> None:
     """Run the command, and end the process."""
     with recording():
@@ -64,13 +70,12 @@ def _stop() -> int:
 
 def _explain(error: Exception) -> int:
     """Print an error of the user's; raise any other."""
-    if isinstance(error, HawkError):
+    if isinstance(error, HawkError) and isinstance(error.__cause__, ModuleNotFoundError):
+        print_error(f"{error}; {_WITH_ALL_PARTS}")
+    elif isinstance(error, HawkError):
         print_error(error)
     elif isinstance(error, ModuleNotFoundError):
-        print_error(
-            f"{error}: this command needs the whole graph, and the installation of one service "
-            "has only its part; run: pip install 'hawk-assets[all]'"
-        )
+        print_error(f"{error}; {_WITH_ALL_PARTS}")
     elif isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

@@ -355,6 +355,18 @@ def test_output_that_cannot_be_written_is_an_error(hawk: Hawk) -> None:
     assert (seen_enough.returncode, seen_enough.stderr) == (0, b"")
 
 
+def test_an_installation_without_the_extras_says_which_one(hawk: Hawk) -> None:
+    program = (
+        "import sys; sys.modules['talib'] = None; sys.argv = ['hawk', 'backfill']; "
+        "from hawk_assets.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "talib" in done.stderr
+    assert "pip install 'hawk-assets[all]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_dagsters_tables_are_created_first_and_kept_as_they_are(hawk: Hawk, tmp_path: Path) -> None:
     """In PostgreSQL the stack of test_stack.py creates them."""
     for _ in range(2):

@@ -87,6 +87,14 @@ def test_any_file_of_prices_is_read_or_refused(source: Path) -> None:
     assert 0 < read < (INPUTS or 250)
 
 
+def test_text_that_is_no_text_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "prices.parquet"
+    bars().to_parquet(file, index=False, compression="none", use_dictionary=False)
+    file.write_bytes(file.read_bytes().replace(b"TICK", b"TIC\xde"))
+    with pytest.raises(HawkError, match=r"prices.parquet: cannot be read: .*can't decode"):
+        MarketDataFiles(str(file)).fetch_market_data(START, END)
+
+
 def test_a_stored_table_with_other_bytes_is_the_same_table_or_refused(tmp_path: Path) -> None:
     store = Tables(str(tmp_path))
     store.write(KEY, bars(), MONTHS, pa.Schema.from_pandas(bars(), preserve_index=False))

@@ -114,7 +114,13 @@ def read_file(path: Path, layout: Layout, span: Span | None = None) -> pa.Table:
     :raises DataError: empty, neither Parquet nor CSV, damaged, a column is missing or of the wrong
         type, a date is no day, or the file does not stop changing while it is read
     """
-    return _unchanged(path, layout, lambda: _read(path, layout, span))
+
+    def read() -> pa.Table:
+        # Text that is no text shows only when a value is looked at.
+        with _reading(path, layout):
+            return _read(path, layout, span)
+
+    return _unchanged(path, layout, read)
 
 
 def _unchanged(path: Path, layout: Layout, read: Callable[[], _T]) -> _T:
@@ -163,8 +169,7 @@ def _reading(path: Path, layout: Layout) -> Iterator[None]:
 
 
 def _read(path: Path, layout: Layout, span: Span | None) -> pa.Table:
-    with _reading(path, layout):
-        table = _load(path, layout, span)
+    table = _load(path, layout, span)
     day, label = layout.key
     names = [name for name in layout.days if name in table.column_names]
     days = {name: _days(table[name], path, name) for name in names}
