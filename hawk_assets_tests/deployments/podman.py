@@ -74,7 +74,9 @@ class Engine:
 
     @property
     def env(self) -> dict[str, str]:
-        return os.environ | {
+        # Compose prefers these to its file of settings.
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("HAWK_")}
+        return ours | {
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
             "DOCKER_HOST": f"unix://{self.socket}",
