@@ -70,6 +70,15 @@ class BatchedAssetEvents:
             if self._lost:
                 raise self._lost
             super().store_event(event)  # type: ignore[misc]
+            if found and found.event_type == _CHECK and _is_batchable(event):
+                about = found.asset_check_evaluation_data
+                check = {
+                    "run_id": event.run_id,
+                    "asset_key": about.asset_key.to_string(),
+                    "check_name": about.check_name,
+                }
+                with self.index_connection() as conn:
+                    _forget_planned_months(conn, [check])
         except SettingsError as error:
             self._lost = error
             if found:  # without a mere message a run goes on to the next event
@@ -113,6 +122,7 @@ class BatchedAssetEvents:
                 conn.execute(AssetCheckExecutionsTable.insert(), checks)
             if checks := [check for entry in stored for check in _evaluated_checks(*entry)]:
                 _store_evaluated_checks(conn, checks)
+                _forget_planned_months(conn, checks)
 
     def _tags_for_asset_event(self: Any, event: EventLogEntry) -> Mapping[str, str]:
         happened = event.get_dagster_event()
@@ -218,6 +228,26 @@ def _store_evaluated_checks(conn: Connection, checks: Rows) -> None:
         )
         named = [c | {"of_asset": c["asset_key"], "of_check": c["check_name"]} for c in updates]
         conn.execute(update, named)
+
+
+def _forget_planned_months(conn: Connection, checks: Rows) -> None:
+    """Delete the plans for single months that one evaluation of all of them has answered.
+
+    Dagster plans a check for each month of a run, and its UI shows the months as skipped when the
+    evaluation names none.
+
+    :param checks: of one run, with ``run_id``, ``asset_key`` and ``check_name``
+    """
+    conn.execute(
+        AssetCheckExecutionsTable.delete().where(
+            _CHECKS.run_id == checks[0]["run_id"],
+            _CHECKS.partition.is_not(None),
+            _CHECKS.execution_status == AssetCheckExecutionRecordStatus.PLANNED.value,
+            _CHECKS.asset_key == bindparam("of_asset"),
+            _CHECKS.check_name == bindparam("of_check"),
+        ),
+        [{"of_asset": c["asset_key"], "of_check": c["check_name"]} for c in checks],
+    )
 
 
 def _create(path: str, content: bytes) -> bool:
