@@ -30,6 +30,9 @@ from hawk_assets_tests.pipelines import ragged_prices
 INPUTS = int(os.environ.get("HAWK_TEST_FUZZ", "0"))
 START, END = pd.Timestamp("2015-01-01"), pd.Timestamp("2015-02-01")
 KEY, MONTHS = ("market_data",), pd.DatetimeIndex(["2015-01-01"])
+ENDED_THE_PROCESS = [46_991]
+"""Of Parquet files: statistics of a column that has two types abort pyarrow."""
+
 PARTS = [b",", b"\n", b'"', b"\0", b"-", b"1e400", b"nan", b"\xff", b"2015-01-05", b"[/]", b"\r"]
 
 
@@ -75,7 +78,7 @@ def test_any_file_of_prices_is_read_or_refused(source: Path) -> None:
     """And what is read is valid: no nonsense is accepted."""
     content = source.read_bytes()
     read = 0
-    for seed in range(INPUTS or 250):
+    for seed in [*ENDED_THE_PROCESS, *range(INPUTS or 250)]:
         source.write_bytes(mutated(content, random.Random(seed)))
         files = MarketDataFiles(str(source))
         found = refused_or(lambda files=files: files.fetch_market_data(START, END))  # type: ignore[misc]

@@ -249,12 +249,23 @@ def _row_groups(file: pq.ParquetFile, day: str, span: Span | None) -> list[int]:
         return every
     # A day in a time zone begins up to a day earlier or later than in UTC.
     first, stop = span[0] - pd.Timedelta(days=2), span[1] + pd.Timedelta(days=2)
-    return [group for group in every if _may_hold(file.metadata.row_group(group), day, first, stop)]
+    columns = [file.schema.column(at) for at in range(len(file.schema))]
+    at = next((at for at, column in enumerate(columns) if column.path == day), None)
+    if at is None:
+        return every
+    stored = columns[at].physical_type
+    chunks = [file.metadata.row_group(group).column(at) for group in every]
+    # Where a damaged file has two types for a column, pyarrow's statistics end the process.
+    return [
+        group
+        for group, chunk in zip(every, chunks, strict=True)
+        if chunk.physical_type != stored or _may_hold(chunk, first, stop)
+    ]
 
 
-def _may_hold(group: Any, day: str, first: pd.Timestamp, stop: pd.Timestamp) -> bool:
-    columns = (group.column(at) for at in range(group.num_columns))
-    found = next((c.statistics for c in columns if c.path_in_schema == day), None)
+def _may_hold(chunk: Any, first: pd.Timestamp, stop: pd.Timestamp) -> bool:
+    """Whether the days of one column of a row group may be within a span."""
+    found = chunk.statistics
     if found is None or not found.has_min_max or not found.has_null_count or found.null_count:
         return True
     try:
