@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hawk_assets_tests.pipelines import REPOSITORY
+
 STUBBORN = """
 import os, sys, time
 from contextlib import contextmanager
@@ -44,6 +46,7 @@ def test_a_signal_ends_all_processes_and_a_second_one_does_not_disturb_that(
     process = subprocess.Popen(
         [sys.executable, "-c", STUBBORN],
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
