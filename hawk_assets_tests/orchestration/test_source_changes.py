@@ -11,6 +11,7 @@ from hawk_assets.commands.runs import run_stage
 from hawk_assets.core.errors import MissingMonthError
 from hawk_assets.orchestration.catalog import MARKET_DATA
 from hawk_assets.orchestration.partitions import months_of
+from hawk_assets.orchestration.source_record import change_source
 from hawk_assets_tests.pipelines import MODELS, Desk, assert_same, open_desk, ragged_prices, stored
 
 LAST = "2015-12"
@@ -29,6 +30,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(backfilled: Path, tmp_path: Path) -> Iterator[Desk]:
     shutil.copytree(backfilled, tmp_path / "desk")
     with open_desk(tmp_path / "desk", None, LAST, models=MODELS[1:]) as desk:
+        change_source(desk.pipeline.storage, desk.pipeline.source)  # it went with the folder
         yield desk
 
 
