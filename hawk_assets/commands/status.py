@@ -139,7 +139,8 @@ def _read_history(
             )
         files = check_files(instance, pipeline.storage, history, running, pipeline.months)
         # A file that a run replaces meanwhile is not lost.
-        if files.agrees_with(history, *read_progress(instance, files.lost, pipeline.months)):
+        after = read_progress(instance, files.lost, pipeline.months, runs)
+        if files.agrees_with(history, *after):
             return files.forget_lost(history), running, files
 
 
