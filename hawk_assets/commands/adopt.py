@@ -17,12 +17,9 @@ from hawk_assets.core.types import TableKey
 from hawk_assets.orchestration.automation.staleness import read_history
 from hawk_assets.orchestration.build import Pipeline
 from hawk_assets.orchestration.instance.event_log import STORED_FILE
-from hawk_assets.orchestration.instance.internals import (
-    CODE_VERSION_TAG,
-    fetch_latest_tags,
-    report_events,
-)
-from hawk_assets.storage.tables import seal
+from hawk_assets.orchestration.instance.internals import CODE_VERSION_TAG, report_events
+from hawk_assets.orchestration.stored_files import read_seals
+from hawk_assets.storage.tables import Seal
 
 BATCH = 1000
 
@@ -54,7 +51,7 @@ def _unknown_files(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> list[tuple[tuple[str, int, str], dg.AssetMaterialization]]:
     history = read_history(instance, pipeline.catalog, pipeline.months)
-    recorded = fetch_latest_tags(instance, pipeline.catalog, STORED_FILE)
+    seals = read_seals(instance, history, pipeline.months)
     found, files = [], 0
     for position, key in enumerate(pipeline.catalog):
         stamps = pipeline.storage.stamps(key)
@@ -64,11 +61,9 @@ def _unknown_files(
         for (month, stamp), about in zip(stamps.items(), abouts, strict=True):
             if about is None:
                 continue
-            at = pipeline.months.index(key_of(month))
-            event, sealed = recorded.get((key, key_of(month)), (0, ""))
-            materialised = int(history[key].materialised[at])
-            known = sealed.partition(" ")[0] if event >= materialised else ""
-            if materialised and known in ("", about["digest"]):
+            seal = seals.get((key, key_of(month)))
+            known = history[key].materialised[pipeline.months.index(key_of(month))] > 0
+            if known and (seal is None or seal.digest == about["digest"]):
                 continue
             order = about.get("began", ""), position, key_of(month)
             found.append((order, _materialisation(key, key_of(month), about, stamp)))
@@ -89,6 +84,6 @@ def _materialisation(
         dg.AssetKey(key),
         partition=month,
         description="Adopted from the stored file.",
-        metadata={**figures, STORED_FILE: seal(about["digest"], stamp)},
+        metadata={**figures, STORED_FILE: str(Seal(about["digest"], stamp))},
         tags={CODE_VERSION_TAG: version} if version else {},
     )

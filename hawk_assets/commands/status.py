@@ -124,12 +124,16 @@ def _months_cut_off(table: Table, months: int) -> Flags:
     return np.arange(months) < reach
 
 
+def _living_runs(instance: dg.DagsterInstance) -> list[str]:
+    return [found.run.run_id for found in fetch_in_progress(instance)]
+
+
 def _read_history(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> tuple[dict[TableKey, History], dict[TableKey, Flags], FileCheck]:
     """What is stored, what is being materialised, and whether the files agree."""
     while True:
-        runs = [found.run.run_id for found in fetch_in_progress(instance)]
+        runs = _living_runs(instance)
         history, running = read_progress(instance, pipeline.catalog, pipeline.months, runs)
         unknown = len(pipeline.storage.stamps(MARKET_DATA))
         if unknown and not any(its.materialised.any() for its in history.values()):
@@ -139,6 +143,7 @@ def _read_history(
             )
         files = check_files(instance, pipeline.storage, history, running, pipeline.months)
         # A file that a run replaces meanwhile is not lost.
+        runs = _living_runs(instance)
         after = read_progress(instance, files.lost, pipeline.months, runs)
         if files.agrees_with(history, *after):
             return files.forget_lost(history), running, files

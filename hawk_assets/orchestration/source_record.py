@@ -98,7 +98,7 @@ def change_source(storage: Tables, source: MarketDataSource) -> None:
         return
     if record.sample or isinstance(source, SampleMarket):
         check_source(storage, source)
-    write_record(storage, SourceRecord(source.identity, record.start))
+    write_record(storage, SourceRecord.of(source, pd.Timestamp(record.start)))
 
 
 def claim_storage(

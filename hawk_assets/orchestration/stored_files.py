@@ -21,12 +21,10 @@ from hawk_assets.core.types import Flags, Ids, TableKey
 from hawk_assets.orchestration.automation.staleness import History
 from hawk_assets.orchestration.instance.event_log import STORED_FILE
 from hawk_assets.orchestration.instance.internals import fetch_latest_tags, report_events
-from hawk_assets.storage.tables import Tables, seal
+from hawk_assets.storage.tables import Seal, Tables
 
-GONE, OTHER = (
-    "the stored file is gone",
-    "the stored file is damaged, or not the one that was stored",
-)
+GONE = "the stored file is gone"
+OTHER = "the stored file is damaged, or not the one that was stored"  # nobody can tell which
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,12 @@ class FileCheck:
 
     :param lost: per table, the months whose file is gone, damaged or another
     :param reasons: why, per table with lost months
-    :param moved: the seals of files that were copied or moved, by table and partition key
+    :param moved: the new seals of files that were copied or moved, by table and partition key
     """
 
     lost: dict[TableKey, Flags] = field(default_factory=dict)
     reasons: dict[TableKey, list[str]] = field(default_factory=dict)
-    moved: dict[tuple[TableKey, str], str] = field(default_factory=dict)
+    moved: dict[tuple[TableKey, str], Seal] = field(default_factory=dict)
 
     def forget_lost(self, history: Mapping[TableKey, History]) -> dict[TableKey, History]:
         """The history without the months whose file is lost."""
@@ -62,6 +60,22 @@ class FileCheck:
         )
 
 
+def read_seals(
+    instance: dg.DagsterInstance, history: Mapping[TableKey, History], months: Sequence[str]
+) -> dict[tuple[TableKey, str], Seal]:
+    """The recorded seal of each month, by table and partition key.
+
+    :return: absent for a month that was never materialised, or by an older release
+    """
+    at = {month: i for i, month in enumerate(months)}
+    found = fetch_latest_tags(instance, history, STORED_FILE)
+    return {
+        (key, month): Seal.parse(text)
+        for (key, month), (event, text) in found.items()
+        if month in at and event >= history[key].materialised[at[month]] > 0
+    }
+
+
 def check_files(
     instance: dg.DagsterInstance,
     storage: Tables,
@@ -77,7 +91,7 @@ def check_files(
     :param history: of the tables to check, read before this call
     :raises StorageError: the storage cannot be read, or none of the files is there
     """
-    recorded = fetch_latest_tags(instance, history, STORED_FILE)
+    seals = read_seals(instance, history, months)
     check = FileCheck()
     found = 0
     for key, its in history.items():
@@ -89,15 +103,15 @@ def check_files(
         doubtful: dict[int, str] = {}
         for at in np.flatnonzero(due).tolist():
             month = months[at]
-            event, sealed = recorded.get((key, month), (0, ""))
+            seal = seals.get((key, month))
             if month not in stamps:
                 gone.append(at)
-            elif event >= its.materialised[at] and sealed.partition(" ")[2] != stamps[month]:
-                doubtful[at] = sealed.partition(" ")[0]
+            elif seal and seal.stamp != stamps[month]:
+                doubtful[at] = seal.digest
         digests = storage.digests(key, [month_of(months[at]) for at in doubtful])
         for (at, wanted), digest in zip(doubtful.items(), digests, strict=True):
             if digest == wanted:
-                check.moved[key, months[at]] = seal(digest, stamps[months[at]])
+                check.moved[key, months[at]] = Seal(digest, stamps[months[at]])
             else:
                 other.append(at)
         if gone or other:
@@ -122,9 +136,9 @@ def record_moved(instance: dg.DagsterInstance, check: FileCheck) -> None:
                 dg.AssetKey(key),
                 partition=month,
                 description="The file was copied or moved; its content is the recorded one.",
-                metadata={STORED_FILE: sealed},
+                metadata={STORED_FILE: str(seal)},
             )
-            for (key, month), sealed in check.moved.items()
+            for (key, month), seal in check.moved.items()
         ],
     )
 

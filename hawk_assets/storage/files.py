@@ -123,6 +123,7 @@ class LocalFiles:
                 return {}
 
     def sync(self, folder: str) -> None:
+        """See ``FileStore``; also removes the temporary files that killed processes have left."""
         with self._explained_errors():
             self._remove_leftovers(self.uri(folder))
             descriptor = os.open(self.uri(folder), os.O_RDONLY)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -70,9 +70,23 @@ def _columns(
     return table.rename_columns([renamed.get(name, name) for name in table.schema.names])
 
 
-def seal(digest: str, stamp: str) -> str:
-    """What identifies a stored file: its digest, and its stamp, which one listing compares."""
-    return f"{digest} {stamp}"
+class Seal(NamedTuple):
+    """What identifies a stored file, as text ``digest stamp``.
+
+    :param digest: of its content
+    :param stamp: what one listing of its folder shows, and any write, copy or restoration changes
+    """
+
+    digest: str
+    stamp: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Seal":
+        digest, _, stamp = text.partition(" ")
+        return cls(digest, stamp)
+
+    def __str__(self) -> str:
+        return f"{self.digest} {self.stamp}"
 
 
 class Tables:
@@ -169,13 +183,13 @@ class Tables:
         schema: pa.Schema,
         by: str = "date",
         about: Mapping[pd.Timestamp, Mapping[str, str]] | None = None,
-    ) -> dict[pd.Timestamp, str]:
+    ) -> dict[pd.Timestamp, Seal]:
         """Store a frame, one file per month of ``months``, an empty one where it has no rows.
 
         :param by: the date column that says which month a row belongs to
         :param about: per month what its file says of itself; ``began``, when the work on it began,
             ISO text in UTC, lets a bucket refuse the late write of a run that has been replaced
-        :return: per month the seal of its file, see ``seal``
+        :return: per month the seal of its file
         :raises DataError: a row belongs to none of the months
         :raises StorageError: the root cannot be written
         """
@@ -278,10 +292,10 @@ class Tables:
                 f"{_backfill_command(key, month, month)}"
             ) from None
 
-    def _put(self, part: tuple[str, pa.Table, Mapping[str, str]]) -> str:
+    def _put(self, part: tuple[str, pa.Table, Mapping[str, str]]) -> Seal:
         path, table, about = part
         content, digest = encode(table, about)
-        return seal(digest, self._files.write(path, content, about.get("began", "")))
+        return Seal(digest, self._files.write(path, content, about.get("began", "")))
 
     def _each(self, act: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
         if len(items) < 2:

@@ -60,7 +60,7 @@ class ParquetIOManager(dg.IOManager):
             table.date_column,
             about,
         )
-        stored = {key_of(month): {STORED_FILE: seal} for month, seal in seals.items()}
+        stored = {key_of(month): {STORED_FILE: str(seal)} for month, seal in seals.items()}
         attach_metadata(context, context.asset_key, stored)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:

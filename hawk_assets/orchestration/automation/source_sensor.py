@@ -1,13 +1,13 @@
 """The sensor that polls the source for new sessions and restated months."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
 
 import dagster as dg
 import pandas as pd
 
 from hawk_assets.core.sessions import key_of
 from hawk_assets.core.types import TableKey
+from hawk_assets.orchestration.automation.run_keys import run_key
 from hawk_assets.orchestration.automation.staleness import History, read_history, read_progress
 from hawk_assets.orchestration.catalog import MARKET_DATA, RAW_DATA
 from hawk_assets.orchestration.instance.event_log import SOURCE_VERSION
@@ -89,10 +89,9 @@ def _worth_fetching(
 
 
 def _run_key(changed: Mapping[pd.Timestamp, str]) -> str:
-    """Identifies a change; short, because PostgreSQL indexes it."""
+    """Identifies a change."""
     text = ", ".join(f"{key_of(month)}: {its}" for month, its in changed.items())
-    digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    return f"{len(changed)} months since {key_of(min(changed))}: {digest}"
+    return run_key(f"{len(changed)} months since {key_of(min(changed))}", text)
 
 
 def build_source_sensor(
@@ -123,10 +122,8 @@ def build_source_sensor(
             return dg.SkipReason("there is no history yet; run: hawk backfill")
         if command := find_command(context.instance):
             return dg.SkipReason(f"{command.text}, is at work")
-        watched, every = (
-            watched_months(partitions),
-            months_of(list(partitions.get_partition_keys())),
-        )
+        watched = watched_months(partitions)
+        every = months_of(list(partitions.get_partition_keys()))
         _, running = read_progress(context.instance, RAW_DATA, [key_of(m) for m in every])
         if any(flags.any() for flags in running.values()):
             return dg.SkipReason("a run is fetching raw data")

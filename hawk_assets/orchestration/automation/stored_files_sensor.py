@@ -6,6 +6,7 @@ import dagster as dg
 import numpy as np
 
 from hawk_assets.core.types import Flags, TableKey
+from hawk_assets.orchestration.automation.run_keys import run_key
 from hawk_assets.orchestration.automation.staleness import (
     History,
     months_reading,
@@ -71,10 +72,10 @@ def _requests(
     for stage in STAGES:
         due = [t for t in tables if t.stage == stage and t.key in wanted]
         for (_, first, last), together in split_into_runs(due, wanted, months).items():
-            at = months.index(first)
-            events = ", ".join(f"{t.name} {history[t.key].materialised[at]}" for t in together)
+            span = slice(months.index(first), months.index(last) + 1)
+            events = [f"{t.name} {history[t.key].materialised[span].tolist()}" for t in together]
             yield dg.RunRequest(
-                run_key=f"lost files of {first} to {last}: {events}",
+                run_key=run_key(f"lost files of {first} to {last}", ", ".join(events)),
                 asset_selection=[dg.AssetKey(table.key) for table in together],
                 tags=range_tags(first, last),
             )
