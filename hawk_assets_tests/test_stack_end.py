@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,17 @@ def test_a_signal_ends_all_processes_and_a_second_one_does_not_disturb_that(
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out.endswith("ended\n")
+    deadline = time.monotonic() + 10  # a process that was killed is there until it is reaped
+    while any(is_there(group) for group in groups) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not any(is_there(group) for group in groups)
 
 
 def is_there(group: int) -> bool:
     """Whether any process of a session that was started is left."""
+    with suppress(ChildProcessError):  # where this process has inherited them, it reaps them
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hawk_assets.aggregation.combination import build_contributions
 from hawk_assets.commands.prices import prices_of
-from hawk_assets.commands.show import months_with_rows
-from hawk_assets.core.errors import MissingMonthError, SettingsError
+from hawk_assets.commands.show import months_with_rows, no_book
+from hawk_assets.core.errors import SettingsError
 from hawk_assets.core.model import TradingModel
 from hawk_assets.core.schemas import STATE_COLUMNS
 from hawk_assets.core.sessions import market_sessions, shift
@@ -50,7 +50,7 @@ def explain(pipeline: Pipeline, ticker: str, session: pd.Timestamp | None = None
     key = COMBINED_INSIGHTS
     stored = list(months_with_rows(pipeline, key))
     if not stored:
-        raise MissingMonthError("there is no combined book yet; run: hawk backfill")
+        raise no_book(pipeline)
     month = stored[0] if session is None else session.to_period("M").to_timestamp()
     if month not in stored and session is not None:
         raise _no_session(session, stored)

@@ -34,8 +34,7 @@ def latest_book(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[str, A
     ``last_close`` is the date of the ticker's last close, None where it has none in the month of
     ``session`` and the one before. ``held_on`` is the close at which ``held`` was held, None before
     the first possible trade. ``metrics`` are those since the start. ``behind`` says how old the
-    book is and why; it is empty for a book as it should be.
-    ``prices`` is the source of all of it.
+    book is and why; it is empty for a book as it should be. ``prices`` is the source of it all.
 
     :raises MissingMonthError: there is no book yet
     :raises SettingsError: the settings name another source than that of the stored tables
@@ -43,7 +42,7 @@ def latest_book(pipeline: Pipeline, instance: dg.DagsterInstance) -> dict[str, A
     prices = prices_of(pipeline)
     insights = _latest(pipeline, COMBINED_INSIGHTS)
     if insights.empty:
-        raise MissingMonthError("there is no combined book yet; run: hawk backfill")
+        raise no_book(pipeline)
     session = sessions_of(insights["date"])[-1]
     today = insights[insights["date"] == session]
     target = dict(zip(today["ticker"].astype(str), today["weight"].astype(float), strict=True))
@@ -110,6 +109,14 @@ def _latest(pipeline: Pipeline, key: TableKey) -> pd.DataFrame:
     for month in months:
         return pipeline.storage.read(key, pd.DatetimeIndex([month]))
     return pd.DataFrame()
+
+
+def no_book(pipeline: Pipeline) -> MissingMonthError:
+    """The error of a storage without a book: there is none yet, or it is the wrong storage."""
+    return MissingMonthError(
+        f"HAWK_STORAGE={pipeline.storage.root} holds no combined book: is it the right storage, "
+        "and is its disk mounted? If there is none yet, run: hawk backfill"
+    )
 
 
 def months_with_rows(pipeline: Pipeline, key: TableKey) -> Iterator[pd.Timestamp]:
